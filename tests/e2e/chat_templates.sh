@@ -140,6 +140,11 @@ rows_of "$work/turns.jsonl" "<|im_start|>user:a<|im_end|><|im_start|>assistant:|
     "<|im_start|>user:a<|im_end|><|im_start|>assistant:b<|im_end|><|im_start|>user:t<|im_end|><|im_start|>assistant:|d<|im_end|>"
 expect 0 "$FORERUN" train "$work/train.yaml" --set base.path="$model" --set "tasks.t.train=$work/turns.jsonl"
 grep -q "3 rows, 3 examples" "$work/err" || fail "not three rows of two lines: $(cat "$work/err")"
+# a bad row behind a line of two rows is told once
+(head -n 1 "$work/turns.jsonl"; printf '{"messages": [\n'; tail -n 1 "$work/turns.jsonl") >"$work/odd.jsonl"
+expect 0 "$FORERUN" tokenize --model "$model" --rows "$work/odd.jsonl" --chat --on-error skip
+[ "$(grep -c "the row is left out" "$work/err")" = 1 ] || fail "not told once: $(cat "$work/err")"
+[ "$(wc -l <"$work/out")" = 3 ] || fail "not three rows"
 printf '{"messages": [{"role": "user", "content": "a", "mood": "good"}, {"role": "assistant", "content": "b"}]}\n' >"$work/odd.jsonl"
 expect 3 "$FORERUN" tokenize --model "$model" --rows "$work/odd.jsonl" --chat
 says '"mood", which is not known'

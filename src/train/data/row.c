@@ -473,6 +473,9 @@ fr_status fr_row_encode(const fr_row_reader *r, const json_t *object, fr_row *ro
     if (status == FR_OK) {
         status = check_row(r, row);
     }
+    if (status != FR_OK) {
+        row->n_parts = 1; /* a bad row is told once */
+    }
     if (status == FR_ERR_DATA) {
         fr_row_add_place(r->ctx, r->params->path, r->line);
     }
