@@ -89,6 +89,38 @@ static void prompts_are_the_sources_of_training(void)
     }
 }
 
+/* Also where an id would reach into an answer, of which only the learned ones are cut off: "a" opens an answer, and "ab" is one
+ * token. Ids and both flags are those of training. */
+static void prompts_are_the_sources_whichever_answers_are_learned(void)
+{
+    static const char DIALOGUE[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\","
+        "\"content\":\"bx\"},{\"role\":\"user\",\"content\":\"v\"},{\"role\":"
+        "\"assistant\",\"content\":\"by\"}]}";
+    how h = {.letters = {.chat_template =
+                             "{% for m in messages %}{{ m.role }}:a{{ m.content }}"
+                             "<|im_end|>{% endfor %}{% if add_generation_prompt %}"
+                             "assistant:a{% endif %}"}};
+    fr_tokenizer *tokenizer = fr_test_letters(&h.letters);
+    fr_data_params params = params_of(&h, tokenizer);
+    int64_t n_ids[2];
+    for (int last = 0; last < 2; last++) {
+        fr_row learn = {0};
+        fr_row prompt = {0};
+        params.loss_last = last != 0;
+        read_row(&params, FR_ROW_LEARN, DIALOGUE, &learn);
+        read_row(&params, FR_ROW_PROMPT, DIALOGUE, &prompt);
+        CU_ASSERT_TRUE(same_ids(&learn.source.ids, &prompt.source.ids));
+        CU_ASSERT_TRUE(same_ids(&learn.source.own, &prompt.source.own));
+        CU_ASSERT_TRUE(same_ids(&learn.source_counted, &prompt.source_counted));
+        n_ids[last] = learn.source.ids.count;
+        fr_row_fini(&learn);
+        fr_row_fini(&prompt);
+    }
+    CU_ASSERT_EQUAL(n_ids[0], n_ids[1] + 1); /* the first answer was cut off */
+    fr_tokenizer_close(&tokenizer);
+}
+
 static void weights_say_which_turns_are_learned(void)
 {
     how h = {.letters = {.chat_template = FR_TEST_CHATML}};
@@ -326,6 +358,7 @@ static void cutting_a_dialogue_leaves_its_frame_whole(void)
 
 static const fr_case CASES[] = {
     FR_CASE(prompts_are_the_sources_of_training),
+    FR_CASE(prompts_are_the_sources_whichever_answers_are_learned),
     FR_CASE(weights_say_which_turns_are_learned),
     FR_CASE(other_weights_are_refused),
     FR_CASE(keys_must_be_known),

@@ -51,7 +51,8 @@ static fr_status fail_without_answer(const fr_dialogue_encoding *e, bool has_ski
                          "learn; add a message with the role assistant");
 }
 
-/* Lists the answers that are learned. What follows the last of them is not rendered, unless an answer is opened. */
+/* Lists the answers that are learned; of a prompt the last one is still to come. What follows the last of them is not rendered, unless
+ * an answer is opened. */
 static fr_status choose(fr_dialogue_encoding *e)
 {
     size_t n = json_array_size(e->dialogue->messages);
@@ -73,6 +74,9 @@ static fr_status choose(fr_dialogue_encoding *e)
     }
     if (e->n_answers == 0 && !e->dialogue->open_assistant) {
         return fail_without_answer(e, has_skipped);
+    }
+    if (e->dialogue->open_assistant && e->dialogue->last_only) {
+        e->n_answers = 0;
     }
     e->n = e->dialogue->open_assistant ? n : e->answers[e->n_answers - 1].message + 1;
     return FR_OK;
