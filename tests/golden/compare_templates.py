@@ -15,9 +15,8 @@ import os
 import subprocess
 import sys
 
-from make_jinja import make_environment
+from make_jinja import CLOCK, make_environment
 
-CLOCK = 1770445145
 TOOLS = [{"type": "function", "function": {
     "name": "weather", "description": "Says how the weather is in \"a place\".",
     "parameters": {"type": "object", "required": ["place"], "properties": {

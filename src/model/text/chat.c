@@ -12,10 +12,11 @@ enum {
 }; /* of a reason: more than an error of the interpreter and the remedy take */
 
 struct fr_chat {
-    char *text;          /* NULL: none */
-    fr_jinja *jinja;     /* NULL: none, or it is refused */
-    char *refusal;       /* NULL: not refused */
-    fr_chat_names names; /* owned */
+    char *text;      /* NULL: none */
+    fr_jinja *jinja; /* NULL: none, or it is refused */
+    char *refusal;   /* NULL: not refused */
+    char *bos_token; /* NULL: not named */
+    char *eos_token;
 };
 
 static const char REMEDY[] =
@@ -38,20 +39,13 @@ static fr_status refuse(fr_ctx *ctx, fr_chat *chat)
 static fr_status fill(fr_ctx *ctx, const char *text, const fr_chat_names *names,
                       fr_chat *chat)
 {
-    char *bos = NULL;
-    char *eos = NULL;
     FR_TRY(copy(ctx, text, &chat->text));
-    fr_status status = copy(ctx, names->bos_token, &bos);
-    chat->names.bos_token = bos;
-    if (status == FR_OK) {
-        status = copy(ctx, names->eos_token, &eos);
-        chat->names.eos_token = eos;
-    }
-    FR_TRY(status);
+    FR_TRY(copy(ctx, names->bos_token, &chat->bos_token));
+    FR_TRY(copy(ctx, names->eos_token, &chat->eos_token));
     if (text == NULL) {
         return FR_OK;
     }
-    status = fr_jinja_parse(ctx, text, strlen(text), &chat->jinja);
+    fr_status status = fr_jinja_parse(ctx, text, strlen(text), &chat->jinja);
     return status == FR_ERR_UNSUPPORTED ? refuse(ctx, chat) : status;
 }
 
@@ -74,8 +68,8 @@ void fr_chat_close(fr_chat **chat)
         fr_jinja_destroy(&closed->jinja);
         free(closed->text);
         free(closed->refusal);
-        free((char *)(uintptr_t)closed->names.bos_token);
-        free((char *)(uintptr_t)closed->names.eos_token);
+        free(closed->bos_token);
+        free(closed->eos_token);
         free(closed);
         *chat = NULL;
     }
@@ -86,9 +80,9 @@ const char *fr_chat_text(const fr_chat *chat)
     return chat->text;
 }
 
-const fr_chat_names *fr_chat_token_names(const fr_chat *chat)
+fr_chat_names fr_chat_token_names(const fr_chat *chat)
 {
-    return &chat->names;
+    return (fr_chat_names){chat->bos_token, chat->eos_token};
 }
 
 bool fr_chat_is_usable(const fr_chat *chat)
@@ -125,8 +119,8 @@ static json_t *make_variables(const fr_chat *chat, json_t *messages, size_t n,
     json_t *variables = json_pack("{s:b, s:n, s:n}", "add_generation_prompt",
                                   opens ? 1 : 0, "tools", "documents");
     made = json_object_set_new(variables, "messages", list) == 0 && made;
-    made = made && set_text(variables, "bos_token", chat->names.bos_token) &&
-           set_text(variables, "eos_token", chat->names.eos_token);
+    made = made && set_text(variables, "bos_token", chat->bos_token) &&
+           set_text(variables, "eos_token", chat->eos_token);
     if (!made) {
         json_decref(variables);
         variables = NULL;

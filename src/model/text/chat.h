@@ -32,7 +32,8 @@ void fr_chat_close(fr_chat **chat);
 
 /** The text of the template; NULL: none. */
 const char *fr_chat_text(const fr_chat *chat);
-const fr_chat_names *fr_chat_token_names(const fr_chat *chat);
+/** Borrowed from the chat. */
+fr_chat_names fr_chat_token_names(const fr_chat *chat);
 /** Whether dialogues can be rendered: there is a template, and it can be parsed. */
 bool fr_chat_is_usable(const fr_chat *chat);
 

@@ -173,13 +173,7 @@ static fr_status take_part(fr_dialogue_encoding *e)
     return find_begin(e, &e->answers[0], &e->text);
 }
 
-static fr_status forget_answers(fr_dialogue_encoding *e)
-{
-    e->n_answers = 0;
-    return FR_OK;
-}
-
-/* Finds each answer in the text. */
+/* Finds each answer in the text; of a prompt none where later turns change one, as none counts in the part that it asks for. */
 static fr_status place_answers(fr_dialogue_encoding *e)
 {
     bool changed = false;
@@ -198,14 +192,15 @@ static fr_status place_answers(fr_dialogue_encoding *e)
         fr_jinja_rendered_fini(&up_to);
         FR_TRY(status);
     }
-    return changed && !e->dialogue->open_assistant ? take_part(e)
-           : changed                               ? forget_answers(e)
-                                                   : FR_OK;
+    if (changed && e->dialogue->open_assistant) {
+        e->n_answers = 0;
+    }
+    return changed && !e->dialogue->open_assistant ? take_part(e) : FR_OK;
 }
 
 /* ---- ids ---------------------------------------------------------------------------------- */
 
-/* Marks in order of their places, with the numbers of those of each answer and content. */
+/* Marks in order of their places. */
 typedef struct marks {
     fr_id_mark *list;
     int64_t n;
@@ -223,7 +218,7 @@ static int by_place(const void *a, const void *b)
 /* Only where an answer begins no id may reach across. */
 static fr_status make_marks(const fr_dialogue_encoding *e, marks *out)
 {
-    FR_TRY(fr_alloc(e->ctx, 2 * (e->n_answers + (int64_t)e->n) + 1, sizeof *out->list,
+    FR_TRY(fr_alloc(e->ctx, 2 * (e->n_answers + (int64_t)e->n), sizeof *out->list,
                     &out->list));
     for (int64_t i = 0; i < e->n_answers; i++) {
         out->list[out->n++] =
@@ -235,9 +230,6 @@ static fr_status make_marks(const fr_dialogue_encoding *e, marks *out)
             out->list[out->n++] = (fr_id_mark){.at = e->contents[i].begin};
             out->list[out->n++] = (fr_id_mark){.at = e->contents[i].end};
         }
-    }
-    if (e->dialogue->open_assistant) {
-        out->list[out->n++] = (fr_id_mark){.at = e->text.bytes, .cuts = true};
     }
     qsort(out->list, (size_t)out->n, sizeof *out->list, by_place);
     return FR_OK;
@@ -357,7 +349,8 @@ static fr_status encode(fr_dialogue_encoding *e)
     if (status == FR_ERR_DATA && e->dialogue->open_assistant) {
         /* a prompt learns nothing: its earlier answers need no place */
         fr_ctx_clear_error(e->ctx);
-        status = forget_answers(e);
+        e->n_answers = 0;
+        status = FR_OK;
     }
     FR_TRY(status);
     FR_TRY(fr_dialogue_place_contents(e));

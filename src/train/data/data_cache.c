@@ -30,12 +30,12 @@ static fr_status add_frame(fr_ctx *ctx, fr_digest *digest, const fr_data_params 
     const int64_t ends[] = {t != NULL ? fr_tokenizer_eos(t) : params->eos_id,
                             t != NULL ? fr_tokenizer_leading_bos(t) : -1};
     const fr_chat *chat = t != NULL && params->chat ? fr_tokenizer_chat(t) : NULL;
+    const fr_chat_names names =
+        chat != NULL ? fr_chat_token_names(chat) : (fr_chat_names){NULL, NULL};
     FR_TRY(fr_digest_add(ctx, digest, ends, sizeof ends));
     FR_TRY(add_text(ctx, digest, chat != NULL ? fr_chat_text(chat) : NULL));
-    FR_TRY(add_text(ctx, digest,
-                    chat != NULL ? fr_chat_token_names(chat)->bos_token : NULL));
-    return add_text(ctx, digest,
-                    chat != NULL ? fr_chat_token_names(chat)->eos_token : NULL);
+    FR_TRY(add_text(ctx, digest, names.bos_token));
+    return add_text(ctx, digest, names.eos_token);
 }
 
 /* Everything that determines the content of a block. A new option of fr_data_params that changes ids belongs here. */
