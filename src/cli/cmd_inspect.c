@@ -76,16 +76,25 @@ static fr_status print_init(const fr_cli *cli, const char *init)
     return FR_OK;
 }
 
-/* Without a template of its own a task has dialogues, in the base's template, or rows of ids. */
+/* Without a template of its own a task has dialogues, in a chat template, or rows of ids. */
 static fr_status print_template(const fr_cli *cli, const fr_checkpoint_task *task)
 {
+    const char *digest = task->chat_template_digest;
     if (task->template_text != NULL) {
         return print_prose(cli, "  template     ", task->template_text, true);
     }
-    fr_print_line(stdout, "  template     %s%s%s",
-                  task->chat ? "the base's chat template" : "none (pre-tokenised rows)",
-                  task->chat_template_digest != NULL ? ", sha256 " : "",
-                  task->chat_template_digest != NULL ? task->chat_template_digest : "");
+    fr_print_line(stdout, "  template     %s%s%s%s",
+                  task->chat ? "chat template" : "none (pre-tokenised rows)",
+                  digest != NULL ? ", sha256 " : "", digest != NULL ? digest : "",
+                  task->chat_template != NULL ? ", kept here"
+                  : digest != NULL            ? ", of the base"
+                                              : "");
+    if (task->chat_arguments != NULL) {
+        fr_print_line(stdout, "  arguments    %s", task->chat_arguments);
+    }
+    if (task->chat_clock != NULL) {
+        fr_print_line(stdout, "  clock        %s", task->chat_clock);
+    }
     return FR_OK;
 }
 

@@ -1,13 +1,15 @@
 /* `forerun tokenize`: the ids of texts, without the model's weights.
  *
  * There are three inputs. Without an option it is all of standard input as one text; with --jsonl one JSON string per
- * line; with --rows a file of rows, read by the same row reader as in training, so that its output is what training
- * would see. Each result is printed as soon as it is known: input that comes through a pipe may be long. A failure
+ * line; with --rows or --chat a file of rows, read by the same row reader as in training, so that its output is what
+ * training would see. Each result is printed as soon as it is known: input that comes through a pipe may be long. A failure
  * therefore leaves the earlier lines on standard output, and the exit code says that they are not all.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/json_size.h"
+#include "base/mem.h"
+#include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
 #include "model/text/tokens.h"
@@ -29,10 +31,15 @@ static const fr_option OPTIONS[] = {
     {"rows", "FILE.jsonl",
      "read rows as training does; write one row with source_ids and target_ids per "
      "line"},
+    {"chat", "FILE.jsonl", "the same for rows that are dialogues in a chat template"},
+    {"mask", NULL,
+     "write one line for each example instead: ids, a mask with 1 for those in the "
+     "loss, and the texts that are learned"},
     {"prompts", NULL, "read rows as `generate` does; write source_ids only"},
     {"template", "T",
      "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\""},
-    {"chat", NULL, "rows are dialogues; write them in the base's chat template"},
+    FR_CHAT_OPTIONS,
+    {"last", NULL, "of a dialogue only the last answer is learned (loss: last)"},
     {"special", NULL, "recognise special tokens in the texts of rows"},
     {"no-eos", NULL, "add no end-of-sequence id to targets"},
     FR_ROW_OPTIONS,
@@ -182,9 +189,90 @@ static void print_row(const fr_row *row)
     (void)puts(row->n_targets > 1 ? "]}" : "}");
 }
 
+/* Some ids of an example, and which of them are in the loss. */
+static void add_masked(json_t *ids, json_t *mask, const fr_ids *from, int64_t first,
+                       int64_t end, const fr_ids *counted)
+{
+    for (int64_t i = first; i < end; i++) {
+        bool learned = counted == NULL || (i < counted->count && counted->data[i] != 0);
+        (void)json_array_append_new(ids, json_integer(from->data[i]));
+        (void)json_array_append_new(mask, json_integer(learned ? 1 : 0));
+    }
+}
+
+/* The texts of the runs of ids in the loss; special tokens are shown. */
+static fr_status add_learned(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                             const json_t *ids, const json_t *mask, json_t *learned)
+{
+    size_t n = json_array_size(ids);
+    fr_ids run = {0};
+    fr_status status = FR_OK;
+    for (size_t i = 0; i <= n && status == FR_OK; i++) {
+        char *text = NULL;
+        size_t bytes = 0;
+        if (i < n && json_integer_value(json_array_get(mask, i)) != 0) {
+            status = fr_ids_add(ctx, &run,
+                                (int32_t)json_integer_value(json_array_get(ids, i)));
+            continue;
+        }
+        if (run.count == 0) {
+            continue;
+        }
+        status = fr_tokenizer_decode(ctx, tokenizer, run.data, run.count, false, &text,
+                                     &bytes);
+        if (status == FR_OK) {
+            status = fr_utf8_repair(ctx, &text, &bytes, NULL);
+        }
+        if (status == FR_OK) {
+            (void)json_array_append_new(learned, json_stringn(text, bytes));
+        }
+        free(text);
+        run.count = 0;
+    }
+    fr_ids_fini(&run);
+    return status;
+}
+
+/* What jansson could not add for lack of memory shows in the sizes of the lists. */
+static fr_status print_example(const fr_row_reader *reader, const fr_row *row,
+                               int64_t first, int64_t end)
+{
+    fr_ctx *ctx = reader->ctx;
+    json_t *line = json_pack("{s:[], s:[], s:[]}", "ids", "mask", "learned");
+    json_t *ids = json_object_get(line, "ids");
+    json_t *mask = json_object_get(line, "mask");
+    add_masked(ids, mask, &row->source.ids, 0, row->source.ids.count,
+               &row->source_counted);
+    add_masked(ids, mask, &row->targets.ids, first, end, NULL);
+    size_t n = (size_t)(row->source.ids.count + end - first);
+    fr_status status = fr_check_memory(
+        ctx, json_array_size(ids) == n && json_array_size(mask) == n, n);
+    if (status == FR_OK) {
+        status = add_learned(ctx, reader->params->tokenizer, ids, mask,
+                             json_object_get(line, "learned"));
+    }
+    if (status == FR_OK) {
+        status = fr_check_memory(ctx, json_dumpf(line, stdout, 0) == 0, n);
+        (void)fputc('\n', stdout);
+    }
+    json_decref(line);
+    return status;
+}
+
+static fr_status print_masks(const fr_row_reader *reader, const fr_row *row)
+{
+    int64_t first = 0;
+    fr_status status = FR_OK;
+    for (int64_t t = 0; t < row->n_targets && status == FR_OK; t++) {
+        status = print_example(reader, row, first, row->target_ends.data[t]);
+        first = row->target_ends.data[t];
+    }
+    return status;
+}
+
 /* Reading goes on after a bad row. Without --on-error skip the end is a failure that names the bad rows together. */
 static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char *text,
-                            size_t text_bytes)
+                            size_t text_bytes, bool masks)
 {
     fr_row row = {0};
     fr_row_lines lines = fr_row_lines_of(text, text_bytes);
@@ -196,7 +284,9 @@ static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char 
         do {
             fr_status read = fr_row_read(reader, line, bytes, &row);
             status = fr_bad_rows_add(reader->ctx, bad, read);
-            if (read == FR_OK) {
+            if (read == FR_OK && masks) {
+                status = print_masks(reader, &row);
+            } else if (read == FR_OK) {
                 print_row(&row);
             }
         } while (fr_row_next_part(reader, &row) && status == FR_OK);
@@ -206,30 +296,41 @@ static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char 
                            : status;
 }
 
-static fr_status tokenize_rows(const fr_cli *cli, const fr_tokenizer *tokenizer,
-                               const char *template_text)
+/* Which file, in which form, and for which use. */
+static fr_status read_form(const fr_cli *cli, fr_data_params *params, fr_row_use *use)
 {
     const fr_options *o = cli->options;
-    fr_data_params params = {
-        .path = fr_options_text(o, "rows"),
-        .tokenizer = tokenizer,
-        .vocab_size = INT32_MAX, /* unlimited: the tokenizer's own files give the ids */
-        .template_text = template_text,
-        .chat = fr_options_has(o, "chat"),
-        .eos = !fr_options_has(o, "no-eos"),
-        .eos_id = fr_tokenizer_eos(tokenizer),
-        .special = fr_options_has(o, "special")};
-    fr_row_use use = fr_options_has(o, "prompts") ? FR_ROW_PROMPT : FR_ROW_LEARN;
+    const char *chat = fr_options_text(o, "chat");
+    const char *rows = fr_options_text(o, "rows");
+    *use = fr_options_has(o, "prompts") ? FR_ROW_PROMPT : FR_ROW_LEARN;
+    params->path = chat != NULL ? chat : rows;
+    params->chat = chat != NULL;
+    if (chat != NULL && rows != NULL) {
+        return FR_FAIL(cli->ctx, FR_ERR_ARG,
+                       "--chat and --rows name a file each; give one of them");
+    }
+    if (fr_options_has(o, "mask") && *use == FR_ROW_PROMPT) {
+        return FR_FAIL(
+            cli->ctx, FR_ERR_ARG,
+            "--mask shows what is learned, and of --prompts nothing is; give "
+            "one of them");
+    }
+    return fr_row_options(cli->ctx, o, &params->ignore, &params->skip_bad_rows);
+}
+
+static fr_status tokenize_rows(const fr_cli *cli, const fr_data_params *params,
+                               fr_row_use use)
+{
     fr_row_reader reader;
     char *text = NULL;
     size_t bytes = 0;
-    FR_TRY(fr_row_options(cli->ctx, o, &params.ignore, &params.skip_bad_rows));
-    FR_TRY(fr_row_reader_init(cli->ctx, &params, use, &reader));
-    FR_TRY(fr_file_read(cli->ctx, params.path, &text, &bytes));
-    fr_bad_rows bad = {.skip = params.skip_bad_rows};
-    fr_status status = fr_rows_check_file(cli->ctx, params.path, text, bytes);
+    FR_TRY(fr_row_reader_init(cli->ctx, params, use, &reader));
+    FR_TRY(fr_file_read(cli->ctx, params->path, &text, &bytes));
+    fr_bad_rows bad = {.skip = params->skip_bad_rows};
+    fr_status status = fr_rows_check_file(cli->ctx, params->path, text, bytes);
     if (status == FR_OK) {
-        status = print_rows(&reader, &bad, text, bytes);
+        status = print_rows(&reader, &bad, text, bytes,
+                            fr_options_has(cli->options, "mask"));
     }
     fr_bad_rows_fini(&bad);
     free(text);
@@ -238,9 +339,27 @@ static fr_status tokenize_rows(const fr_cli *cli, const fr_tokenizer *tokenizer,
 
 static fr_status tokenize_file(const fr_cli *cli, const fr_tokenizer *tokenizer)
 {
+    const fr_options *o = cli->options;
+    const fr_chat_source source = fr_chat_options(o);
     char *template_text = NULL;
-    FR_TRY(fr_template_option(cli->ctx, cli->options, &template_text));
-    fr_status status = tokenize_rows(cli, tokenizer, template_text);
+    fr_chat *chat = NULL;
+    fr_row_use use = FR_ROW_LEARN;
+    fr_data_params params = {
+        .tokenizer = tokenizer,
+        .vocab_size = INT32_MAX, /* unlimited: the tokenizer's own files give the ids */
+        .eos = !fr_options_has(o, "no-eos"),
+        .eos_id = fr_tokenizer_eos(tokenizer),
+        .loss_last = fr_options_has(o, "last"),
+        .special = fr_options_has(o, "special")};
+    FR_TRY(read_form(cli, &params, &use));
+    FR_TRY(fr_template_option(cli->ctx, o, &template_text));
+    params.template_text = template_text;
+    fr_status status = fr_chat_source_open(cli->ctx, tokenizer, &source, &chat);
+    if (status == FR_OK) {
+        params.chat_template = chat;
+        status = tokenize_rows(cli, &params, use);
+    }
+    fr_chat_close(&chat);
     free(template_text);
     return status;
 }
@@ -251,10 +370,12 @@ fr_status fr_cmd_tokenize(const fr_cli *cli)
     fr_tokenizer *tokenizer = NULL;
     FR_TRY(fr_options_need(cli->ctx, cli->options, "model", &model));
     FR_TRY(fr_tokenizer_open(cli->ctx, model, &tokenizer));
-    fr_status status =
-        fr_options_has(cli->options, "rows")    ? tokenize_file(cli, tokenizer)
-        : fr_options_has(cli->options, "jsonl") ? tokenize_lines(cli, tokenizer)
-                                                : tokenize_all(cli, tokenizer);
+    bool of_rows =
+        fr_options_has(cli->options, "rows") || fr_options_has(cli->options, "chat");
+    fr_status status = of_rows ? tokenize_file(cli, tokenizer)
+                       : fr_options_has(cli->options, "jsonl")
+                           ? tokenize_lines(cli, tokenizer)
+                           : tokenize_all(cli, tokenizer);
     fr_tokenizer_close(&tokenizer);
     return status;
 }

@@ -34,6 +34,14 @@ static fr_status read_offload(fr_ctx *ctx, const fr_options *options, int64_t *o
     return fr_options_int(ctx, options, "offload", 1, MOST, out);
 }
 
+fr_chat_source fr_chat_options(const fr_options *options)
+{
+    return (fr_chat_source){
+        .file = fr_options_text(options, "chat-template"),
+        .settings = {.arguments = fr_options_text(options, "chat-arguments"),
+                     .clock = fr_options_text(options, "chat-clock")}};
+}
+
 fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                fr_inference_params *out)
 {
@@ -43,6 +51,7 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
     const char *products = fr_options_text(options, "products");
     *out = (fr_inference_params){.prefix = fr_options_text(options, "prefix"),
                                  .chat = fr_options_has(options, "chat"),
+                                 .chat_source = fr_chat_options(options),
                                  .precision = FR_PRECISION_BF16,
                                  .device = device != NULL ? device : "auto"};
     FR_TRY(fr_device_check_kind(ctx, "--device", out->device));
@@ -51,6 +60,9 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
         return FR_FAIL(ctx, FR_ERR_ARG, "--products is %s; it must be auto or own",
                        products);
     }
+    out->chat = out->chat || out->chat_source.file != NULL ||
+                out->chat_source.settings.arguments != NULL ||
+                out->chat_source.settings.clock != NULL;
     FR_TRY(fr_options_need(ctx, options, "model", &out->model));
     if (precision != NULL && strcmp(precision, "f32") == 0) {
         out->precision = FR_PRECISION_F32;

@@ -7,6 +7,18 @@
 #include "base/options.h"
 #include "train/inference/inference.h"
 
+/* How dialogues are written. */
+#define FR_CHAT_OPTIONS                                                                \
+    {"chat-template", "FILE",                                                          \
+     "rows are dialogues in this template (Jinja), not in the prefix's or the "        \
+     "base's"},                                                                        \
+        {"chat-arguments", "JSON",                                                     \
+         "further variables of the template, e.g. '{\"enable_thinking\": false}'"},    \
+    {                                                                                  \
+        "chat-clock", "DATE",                                                          \
+            "the time that the template's strftime_now tells, e.g. 2026-01-31"         \
+    }
+
 #define FR_INFERENCE_OPTIONS                                                           \
     {"model", "PATH", "GGUF file or Hugging Face folder (required)"},                  \
         {"prefix", "FILE[:TASK]",                                                      \
@@ -15,7 +27,7 @@
          "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\" (default: "  \
          "the prefix's)"},                                                             \
         {"chat", NULL, "rows are dialogues; write them in the base's chat template"},  \
-        {"precision", "P", "f32 or bf16 (default)"},                                   \
+        FR_CHAT_OPTIONS, {"precision", "P", "f32 or bf16 (default)"},                  \
         {"weights", "W",                                                               \
          "auto (default), or quantised: use the weights as they are in the file, "     \
          "which takes the least memory"},                                              \
@@ -42,6 +54,9 @@
     {                                                                                  \
         "ignore", "KEYS", "members of rows to ignore, separated by commas"             \
     }
+
+/** The chat options; nothing is checked. */
+fr_chat_source fr_chat_options(const fr_options *options);
 
 /** Fill the shared parameters; FR_ERR_ARG naming the option at fault. */
 FR_MUST_CHECK fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,

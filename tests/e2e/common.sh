@@ -101,6 +101,18 @@ make_tiny() {
     python3 "$SOURCE/tests/support/make_tiny.py" "$model" "$rows" "${1:-128}" "${2:-4}" "${3:-128}" "${4:-8}"
 }
 
+# chat_tokenizer FOLDER TEMPLATE [ADD_BOS]: a tokenizer with that chat template, whose special tokens are <s0> (BOS) <s1> (end)
+# <|im_start|> <|im_end|>; ADD_BOS: true or false
+chat_tokenizer() {
+    TEMPLATE=$2 BOS=${3:-false} python3 - "$SOURCE/tests/support/make_tokenizer.py" "$1" <<'PY'
+import json, os, subprocess, sys
+config = {"bos_token": "<s0>", "eos_token": "<s1>", "add_bos_token": os.environ["BOS"] == "true",
+          "chat_template": os.environ["TEMPLATE"]}
+subprocess.run([sys.executable, *sys.argv[1:], "6", json.dumps(config)], check=True)
+PY
+    sed -i 's/<s2>/<|im_start|>/; s/<s3>/<|im_end|>/' "$1/tokenizer.json"
+}
+
 # A config at $work/c.yaml; make_config STEPS EXAMPLES PRECISION [MEASURE], examples of a step. MEASURE: true where it matters that
 # a run measures what the base alone is worth; it takes longer than a few steps, and no bit of a prefix depends on it.
 make_config() {

@@ -6,17 +6,6 @@
 make_tiny 128 2 300
 chat='{% for m in messages %}{{ "<|im_start|>" + m["role"] + "\n" + m["content"] + "<|im_end|>" + "\n" }}{% endfor %}'
 chat=$chat'{% if add_generation_prompt %}{{ "<|im_start|>assistant\n" }}{% endif %}'
-# tokenizer BOS: add_bos_token is true or false
-tokenizer() {
-    CHAT=$chat BOS=$1 python3 - "$SOURCE/tests/support/make_tokenizer.py" "$work/tiny" <<'PY'
-import json, os, subprocess, sys
-config = {"bos_token": "<s0>", "eos_token": "<s1>", "add_bos_token": os.environ["BOS"] == "true",
-          "chat_template": os.environ["CHAT"]}
-subprocess.run([sys.executable, *sys.argv[1:], "6", json.dumps(config)], check=True)
-PY
-    sed -i 's/<s2>/<|im_start|>/; s/<s3>/<|im_end|>/' "$work/tiny/tokenizer.json"
-}
-
 cat >"$work/text.jsonl" <<'JSON'
 {"source": "the red ball", "target": " is round"}
 {"id": 17293822569102704640, "score": NaN, "tag": 1, "tag": 2, "source": "a <s1> b\n", "target": ["x", "yy<s1>"]}
@@ -37,8 +26,10 @@ JSON
 same_ids() {
     local name=$1
     shift
-    "$FORERUN" tokenize --model "$model" --rows "$work/$name.jsonl" "$@" >"$work/learn.jsonl" 2>"$work/err" || fail "$(cat "$work/err")"
-    "$FORERUN" tokenize --model "$model" --rows "$work/$name.jsonl" --prompts "$@" >"$work/prompt.jsonl"
+    local from=(--rows "$work/$name.jsonl" "$@")
+    [ "$name" != chat ] || from=(--chat "$work/$name.jsonl")
+    "$FORERUN" tokenize --model "$model" "${from[@]}" >"$work/learn.jsonl" 2>"$work/err" || fail "$(cat "$work/err")"
+    "$FORERUN" tokenize --model "$model" "${from[@]}" --prompts >"$work/prompt.jsonl"
     python3 - "$work" <<'PY' || fail "$name $*: prompts are not the sources of training"
 import json, sys
 learn, prompt = ([json.loads(line) for line in open(sys.argv[1] + "/" + name)] for name in ("learn.jsonl", "prompt.jsonl"))
@@ -63,14 +54,14 @@ PY
     done
 }
 for bos in true false; do
-    tokenizer $bos
+    chat_tokenizer "$model" "$chat" $bos
     same_ids text --template '<|im_start|>{source}:{target}!'
     same_ids chat --chat
     same_ids ids --template '{target}'
 done
 
 # with a prefix: its file says how rows are read, and generation starts from the ids of training
-tokenizer true
+chat_tokenizer "$model" "$chat" true
 train_prefix() {
     rm -rf "$work/run"
     cat >"$work/c.yaml" <<YAML
@@ -84,14 +75,14 @@ YAML
 for init in 'random: 0.3' 'text: "abcdef"'; do
     for what in text chat; do
         if [ $what = text ]; then
-            setting='template: "Q {source}:{target}"' options=(--template 'Q {source}:{target}')
+            setting='template: "Q {source}:{target}"' options=(--rows "$work/text.jsonl" --template 'Q {source}:{target}')
         else
-            setting='chat: true' options=(--chat)
+            setting='chat: true' options=(--chat "$work/chat.jsonl")
         fi
         train_prefix $what "$setting" "$init"
         expect 0 "$FORERUN" generate --model "$model" --prefix "$work/run/prefix.h5" --input "$work/$what.jsonl" --max-new-tokens 4 --threads 1
         grep -o '"generated_ids":.*' "$work/out" >"$work/of-text"
-        "$FORERUN" tokenize --model "$model" --rows "$work/$what.jsonl" --prompts "${options[@]}" >"$work/prompt.jsonl"
+        "$FORERUN" tokenize --model "$model" --prompts "${options[@]}" >"$work/prompt.jsonl"
         # a prefix that starts from text holds the BOS
         [ "$init" = 'random: 0.3' ] || sed -i 's/\[256, /[/; s/\[256\]/[]/' "$work/prompt.jsonl"
         expect 0 "$FORERUN" generate --model "$model" --prefix "$work/run/prefix.h5" --input "$work/prompt.jsonl" --max-new-tokens 4 --threads 1

@@ -104,7 +104,7 @@ def main():
                 dialogues = [make_dialogue(chance) for _ in range(args.dialogues)]
                 with open(rows, "w", encoding="utf-8") as file:
                     file.writelines(json.dumps({"messages": messages}) + "\n" for messages in dialogues)
-                done = subprocess.run([args.forerun, "tokenize", "--model", folder, "--rows", rows, "--chat"], check=True,
+                done = subprocess.run([args.forerun, "tokenize", "--model", folder, "--chat", rows], check=True,
                                       stdout=subprocess.PIPE, text=True)
                 got = [json.loads(line) for line in done.stdout.splitlines()]
                 found = [verdict(reference, *pair) for pair in zip(dialogues, got)]

@@ -42,7 +42,7 @@ FOREIGN = {
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
-    "jansson.h": ["src/base/json_out", "src/model/", "src/train/", "src/cli/", "tests/"],
+    "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/cli/", "tests/"],
     "pcre2.h": ["src/model/text/"],
     "utf8proc.h": ["src/model/text/"],
     "openssl/": ["src/base/digest.c"],

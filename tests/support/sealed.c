@@ -3,6 +3,7 @@
 
 #include "train/checkpoint/checkpoint_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +42,15 @@ static uint8_t *seal_file(fr_ctx *ctx, const uint8_t *data, size_t bytes,
 /* The header's version is that of the index, as the writer makes it. */
 static int64_t minor_of(const uint8_t *data, size_t index)
 {
-    static const char NEWEST[] = "\"schema_minor\":3,";
-    bool newest = index > 0 && memmem(data, index, NEWEST, sizeof NEWEST - 1) != NULL;
-    return newest ? FR_CHECKPOINT_MINOR : FR_CHECKPOINT_MINOR - 1;
+    enum { OLDEST = 2, TEXT_BYTES = 32 };
+    char text[TEXT_BYTES];
+    for (int minor = FR_CHECKPOINT_MINOR; minor > OLDEST; minor--) {
+        int n = snprintf(text, sizeof text, "\"schema_minor\":%d,", minor);
+        if (index > 0 && memmem(data, index, text, (size_t)n) != NULL) {
+            return minor;
+        }
+    }
+    return OLDEST;
 }
 
 uint8_t *fr_test_seal(fr_ctx *ctx, const uint8_t *data, size_t bytes, size_t *n_sealed)

@@ -101,7 +101,8 @@ fr_status fr_jinja_tell_time(fr_jinja_machine *m, const fr_jinja_arguments *argu
     }
     if (m->clock == NULL) {
         return fr_jinja_fail(m,
-                             "strftime_now asks for the time, and no clock is given");
+                             "strftime_now asks for the time, and no clock is given; "
+                             "set one (chat.clock, --chat-clock)");
     }
     const fr_text text = format->as.text;
     for (size_t at = 0, step = 0; at < text.bytes; at += step) {

@@ -1,6 +1,8 @@
 /* A chat template: parsed once, rendered for any dialogue. Why it cannot be parsed is kept until it is needed. */
 #include "model/text/chat.h"
 
+#include "base/date.h"
+#include "base/json_object.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -12,10 +14,14 @@ enum {
 }; /* of a reason: more than an error of the interpreter and the remedy take */
 
 struct fr_chat {
-    char *text;      /* NULL: none */
-    fr_jinja *jinja; /* NULL: none, or it is refused */
-    char *refusal;   /* NULL: not refused */
-    char *bos_token; /* NULL: not named */
+    char *text;        /* NULL: none */
+    char *arguments;   /* NULL: none */
+    json_t *variables; /* the arguments; NULL: none */
+    char *clock;       /* NULL: none */
+    struct tm now;     /* of the clock */
+    fr_jinja *jinja;   /* NULL: none, or it is refused */
+    char *refusal;     /* NULL: not refused */
+    char *bos_token;   /* NULL: not named */
     char *eos_token;
 };
 
@@ -36,25 +42,87 @@ static fr_status refuse(fr_ctx *ctx, fr_chat *chat)
     return fr_copy_string(ctx, why, &chat->refusal);
 }
 
-static fr_status fill(fr_ctx *ctx, const char *text, const fr_chat_names *names,
-                      fr_chat *chat)
+/* ---- settings ----------------------------------------------------------------------------- */
+
+/* The variables that every rendering sets itself. */
+static bool is_reserved(const char *name)
 {
+    return strcmp(name, "messages") == 0 || strcmp(name, "add_generation_prompt") == 0;
+}
+
+/* An argument that the template never names would be lost without a word; most such names are misspelled. */
+static fr_status check_names(fr_ctx *ctx, const fr_chat *chat)
+{
+    enum { SHOWN = 60 };
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(chat->variables, name, value)
+    {
+        if (is_reserved(name)) {
+            return FR_FAIL(ctx, FR_ERR_CONFIG,
+                           "the arguments of the chat template must not set %s, which "
+                           "each dialogue sets itself; remove it",
+                           name);
+        }
+        if (chat->jinja != NULL &&
+            (name[0] == '\0' || strstr(chat->text, name) == NULL)) {
+            return FR_FAIL(ctx, FR_ERR_CONFIG,
+                           "the chat template does not read the argument '%.*s'; "
+                           "correct its name, or remove it",
+                           SHOWN, name);
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status set_clock(fr_ctx *ctx, const char *clock, fr_chat *chat)
+{
+    enum { SHOWN = 40 };
+    if (clock == NULL) {
+        return FR_OK;
+    }
+    if (!fr_date_read(clock, &chat->now)) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "the clock of the chat template is '%.*s', but must "
+                       "be " FR_DATE_FORM,
+                       SHOWN, clock);
+    }
+    return fr_copy_string(ctx, clock, &chat->clock);
+}
+
+static fr_status set_arguments(fr_ctx *ctx, const char *arguments, fr_chat *chat)
+{
+    if (arguments == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_json_object_read(ctx, "the arguments of the chat template", arguments,
+                               &chat->variables));
+    return fr_json_object_write(ctx, chat->variables, &chat->arguments);
+}
+
+static fr_status fill(fr_ctx *ctx, const fr_chat_settings *settings,
+                      const fr_chat_names *names, fr_chat *chat)
+{
+    const char *text = settings->template_text;
     FR_TRY(copy(ctx, text, &chat->text));
     FR_TRY(copy(ctx, names->bos_token, &chat->bos_token));
     FR_TRY(copy(ctx, names->eos_token, &chat->eos_token));
-    if (text == NULL) {
-        return FR_OK;
+    FR_TRY(set_clock(ctx, settings->clock, chat));
+    FR_TRY(set_arguments(ctx, settings->arguments, chat));
+    fr_status status = FR_OK;
+    if (text != NULL) {
+        status = fr_jinja_parse(ctx, text, strlen(text), &chat->jinja);
     }
-    fr_status status = fr_jinja_parse(ctx, text, strlen(text), &chat->jinja);
-    return status == FR_ERR_UNSUPPORTED ? refuse(ctx, chat) : status;
+    FR_TRY(status == FR_ERR_UNSUPPORTED ? refuse(ctx, chat) : status);
+    return check_names(ctx, chat);
 }
 
-fr_status fr_chat_open(fr_ctx *ctx, const char *text, const fr_chat_names *names,
-                       fr_chat **out)
+fr_status fr_chat_open(fr_ctx *ctx, const fr_chat_settings *settings,
+                       const fr_chat_names *names, fr_chat **out)
 {
     *out = NULL;
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
-    fr_status status = fill(ctx, text, names, *out);
+    fr_status status = fill(ctx, settings, names, *out);
     if (status != FR_OK) {
         fr_chat_close(out);
     }
@@ -66,13 +134,21 @@ void fr_chat_close(fr_chat **chat)
     fr_chat *closed = *chat;
     if (closed != NULL) {
         fr_jinja_destroy(&closed->jinja);
+        json_decref(closed->variables);
         free(closed->text);
+        free(closed->arguments);
+        free(closed->clock);
         free(closed->refusal);
         free(closed->bos_token);
         free(closed->eos_token);
         free(closed);
         *chat = NULL;
     }
+}
+
+fr_chat_settings fr_chat_settings_of(const fr_chat *chat)
+{
+    return (fr_chat_settings){chat->text, chat->arguments, chat->clock};
 }
 
 const char *fr_chat_text(const fr_chat *chat)
@@ -105,22 +181,26 @@ static json_t *without_weight(json_t *message)
     return copied;
 }
 
-/* The variables that transformers sets; NULL: out of memory. json_object_set_new and json_array_append_new take over their
- * argument and accept NULL, so one check at the end is enough. */
-static json_t *make_variables(const fr_chat *chat, json_t *messages, size_t n,
+/* The variables that transformers sets, and the arguments over them; NULL: out of memory. json_object_set_new and
+ * json_array_append_new take over their argument and accept NULL, so one check at the end is enough. */
+static json_t *make_variables(const fr_chat *chat, const fr_chat_said *said, size_t n,
                               bool opens)
 {
     json_t *list = json_array();
     bool made = list != NULL;
     for (size_t i = 0; made && i < n; i++) {
-        made = json_array_append_new(list,
-                                     without_weight(json_array_get(messages, i))) == 0;
+        made = json_array_append_new(
+                   list, without_weight(json_array_get(said->messages, i))) == 0;
     }
     json_t *variables = json_pack("{s:b, s:n, s:n}", "add_generation_prompt",
                                   opens ? 1 : 0, "tools", "documents");
     made = json_object_set_new(variables, "messages", list) == 0 && made;
-    made = made && set_text(variables, "bos_token", chat->bos_token) &&
-           set_text(variables, "eos_token", chat->eos_token);
+    made =
+        made && set_text(variables, "bos_token", chat->bos_token) &&
+        set_text(variables, "eos_token", chat->eos_token) &&
+        (chat->variables == NULL ||
+         json_object_update(variables, chat->variables) == 0) &&
+        (said->tools == NULL || json_object_set(variables, "tools", said->tools) == 0);
     if (!made) {
         json_decref(variables);
         variables = NULL;
@@ -128,8 +208,9 @@ static json_t *make_variables(const fr_chat *chat, json_t *messages, size_t n,
     return variables;
 }
 
-fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat, json_t *messages, size_t n,
-                         bool opens, int64_t *steps_left, fr_jinja_rendered *out)
+fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat, const fr_chat_said *said,
+                         size_t n, bool opens, int64_t *steps_left,
+                         fr_jinja_rendered *out)
 {
     char why[WHY_BYTES];
     *out = (fr_jinja_rendered){0};
@@ -140,8 +221,8 @@ fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat, json_t *messages, siz
                            : "the model has no chat template; give source and target "
                              "with a template instead of messages");
     }
-    const fr_jinja_given given = {make_variables(chat, messages, n, opens), NULL,
-                                  steps_left};
+    const fr_jinja_given given = {make_variables(chat, said, n, opens),
+                                  chat->clock != NULL ? &chat->now : NULL, steps_left};
     FR_TRY(fr_check_memory(ctx, given.variables != NULL, sizeof given));
     fr_status status = fr_jinja_render(ctx, chat->jinja, &given, out);
     json_decref(given.variables);

@@ -2,8 +2,8 @@
  * chat.h - a chat template, and what it renders of dialogues.
  *
  * A template is Jinja (model/jinja/jinja.h). It sees what transformers' apply_chat_template gives it: the messages as they are,
- * `tools`, `documents`, `add_generation_prompt`, `bos_token` and `eos_token`. A template that cannot be parsed is refused
- * only when a dialogue is to be rendered: everything else works with such a model.
+ * `tools`, `documents`, `add_generation_prompt`, `bos_token` and `eos_token`, and what the settings add. A template that
+ * cannot be parsed is refused only when a dialogue is to be rendered: everything else works with such a model.
  */
 #ifndef FR_MODEL_TEXT_CHAT_H
 #define FR_MODEL_TEXT_CHAT_H
@@ -21,15 +21,25 @@ typedef struct fr_chat_names {
     const char *eos_token;
 } fr_chat_names;
 
+/** How dialogues are written; NULL: not set. */
+typedef struct fr_chat_settings {
+    const char *template_text; /* NULL: there is none */
+    /* an object in JSON whose members are further variables (`tools`, `enable_thinking`, ...) */
+    const char *arguments;
+    const char *clock; /* what strftime_now tells, as fr_date_read takes it */
+} fr_chat_settings;
+
 /**
- * Parses a template; text and names are copied.
- * @param text  NULL: the model has none
- * @return FR_OK, also for a template that is refused; FR_ERR_NO_MEMORY
+ * Parses a template; settings and names are copied.
+ * @return FR_OK, also for a template that is refused; FR_ERR_CONFIG: the arguments or the clock are not what they must be, or
+ *         the template does not read an argument; FR_ERR_NO_MEMORY
  */
-FR_MUST_CHECK fr_status fr_chat_open(fr_ctx *ctx, const char *text,
+FR_MUST_CHECK fr_status fr_chat_open(fr_ctx *ctx, const fr_chat_settings *settings,
                                      const fr_chat_names *names, fr_chat **out);
 void fr_chat_close(fr_chat **chat);
 
+/** The settings, borrowed from the chat. The arguments are in one form for all texts with the same meaning. */
+fr_chat_settings fr_chat_settings_of(const fr_chat *chat);
 /** The text of the template; NULL: none. */
 const char *fr_chat_text(const fr_chat *chat);
 /** Borrowed from the chat. */
@@ -40,9 +50,14 @@ bool fr_chat_is_usable(const fr_chat *chat);
 /** Steps for all renderings of a dialogue: a few hundred answers in known templates. */
 enum { FR_CHAT_STEPS = 4 * FR_JINJA_MAX_STEPS };
 
+/** What is rendered. */
+typedef struct fr_chat_said {
+    json_t *messages; /* a list of objects */
+    json_t *tools;    /* a list of descriptions; NULL: as the settings say */
+} fr_chat_said;
+
 /**
  * Renders the first `n` messages. The limits in jinja.h bound time and memory.
- * @param messages  a list of objects
  * @param opens     the text ends with the opening of an answer
  * @param steps_left  begins with FR_CHAT_STEPS for each dialogue; what is taken is subtracted
  * @param[out] out  release with fr_jinja_rendered_fini
@@ -50,7 +65,7 @@ enum { FR_CHAT_STEPS = 4 * FR_JINJA_MAX_STEPS };
  *         the template cannot render these messages, with the reason; FR_ERR_NO_MEMORY
  */
 FR_MUST_CHECK fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat,
-                                       json_t *messages, size_t n, bool opens,
+                                       const fr_chat_said *said, size_t n, bool opens,
                                        int64_t *steps_left, fr_jinja_rendered *out);
 
 /** NUL-terminated copy of a template, or of a token's text for it; the caller frees. `name` says what it is in the message.

@@ -85,8 +85,8 @@ static fr_status choose(fr_dialogue_encoding *e)
 fr_status fr_dialogue_render(fr_dialogue_encoding *e, size_t n, bool opens,
                              fr_jinja_rendered *out)
 {
-    return fr_chat_render(e->ctx, e->chat, e->dialogue->messages, n, opens,
-                          &e->steps_left, out);
+    const fr_chat_said said = {e->dialogue->messages, e->dialogue->tools};
+    return fr_chat_render(e->ctx, e->chat, &said, n, opens, &e->steps_left, out);
 }
 
 /* ---- where they lie ----------------------------------------------------------------------- */
@@ -361,12 +361,13 @@ fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                              const fr_dialogue *dialogue, fr_dialogue_ids *out)
 {
     *out = (fr_dialogue_ids){0};
-    fr_dialogue_encoding e = {.ctx = ctx,
-                              .tokenizer = tokenizer,
-                              .chat = fr_tokenizer_chat(tokenizer),
-                              .dialogue = dialogue,
-                              .steps_left = FR_CHAT_STEPS,
-                              .out = out};
+    fr_dialogue_encoding e = {
+        .ctx = ctx,
+        .tokenizer = tokenizer,
+        .chat = dialogue->chat != NULL ? dialogue->chat : fr_tokenizer_chat(tokenizer),
+        .dialogue = dialogue,
+        .steps_left = FR_CHAT_STEPS,
+        .out = out};
     fr_status status = encode(&e);
     free(e.answers);
     free(e.contents);

@@ -16,7 +16,9 @@
 #include "model/text/tokenizer.h"
 
 typedef struct fr_dialogue {
-    json_t *messages; /* a list of objects, each with a string "role" */
+    json_t *messages;    /* a list of objects, each with a string "role" */
+    json_t *tools;       /* as in fr_chat_said */
+    const fr_chat *chat; /* NULL: the tokenizer's own */
     /* for each message: an answer that is not learned; NULL: all are */
     const bool *skip;
     bool last_only;          /* learn only the last answer that is not skipped */

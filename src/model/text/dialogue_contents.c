@@ -76,8 +76,9 @@ static fr_status probe_content(fr_dialogue_encoding *e, size_t message,
     json_t *messages = changed_messages(e, message);
     *out = (fr_text_span){0, 0};
     FR_TRY(fr_check_memory(e->ctx, messages != NULL, content.bytes));
+    const fr_chat_said said = {messages, e->dialogue->tools};
     fr_status status =
-        fr_chat_render(e->ctx, e->chat, messages, e->n, e->dialogue->open_assistant,
+        fr_chat_render(e->ctx, e->chat, &said, e->n, e->dialogue->open_assistant,
                        &e->steps_left, &other);
     size_t same = fr_rendered_same(&e->text, &other);
     size_t at = changed_byte(content);

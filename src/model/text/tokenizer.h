@@ -54,6 +54,13 @@ const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer);
 /** The chat template, parsed when the tokenizer was opened. */
 const fr_chat *fr_tokenizer_chat(const fr_tokenizer *tokenizer);
 
+/** A chat with this tokenizer's tokens and other settings; without a template in them, with the model's own. The caller closes
+ * it. @return as fr_chat_open */
+FR_MUST_CHECK fr_status fr_tokenizer_open_chat(fr_ctx *ctx,
+                                               const fr_tokenizer *tokenizer,
+                                               const fr_chat_settings *settings,
+                                               fr_chat **out);
+
 /** SHA-256 of everything that determines the ids: vocabulary, merges or scores, normalizer, splitter, special and added tokens. */
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES]);
 

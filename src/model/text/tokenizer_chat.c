@@ -29,10 +29,22 @@ fr_status fr_tokenizer_build_chat(fr_ctx *ctx, const fr_token_draft *draft,
         status = copy_name(ctx, draft->eos_token, &eos);
     }
     if (status == FR_OK) {
-        status = fr_chat_open(ctx, draft->chat_template, &(fr_chat_names){bos, eos},
-                              &made->chat);
+        status =
+            fr_chat_open(ctx, &(fr_chat_settings){draft->chat_template, NULL, NULL},
+                         &(fr_chat_names){bos, eos}, &made->chat);
     }
     free(bos);
     free(eos);
     return status;
+}
+
+fr_status fr_tokenizer_open_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                 const fr_chat_settings *settings, fr_chat **out)
+{
+    fr_chat_settings all = *settings;
+    const fr_chat_names names = fr_chat_token_names(tokenizer->chat);
+    if (all.template_text == NULL) {
+        all.template_text = fr_chat_text(tokenizer->chat);
+    }
+    return fr_chat_open(ctx, &all, &names, out);
 }

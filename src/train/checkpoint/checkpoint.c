@@ -85,6 +85,9 @@ const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS] = {
     PROGRESS_FIELD_ADDED(init_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD_ADDED(chat_template_digest, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD_ADDED(base_norm_eps, FR_FIELD_F64, 0, 0),
+    TASK_FIELD_ADDED(chat_template, FR_FIELD_TEXT, 0, 0),
+    TASK_FIELD_ADDED(chat_arguments, FR_FIELD_TEXT, 0, 0),
+    TASK_FIELD_ADDED(chat_clock, FR_FIELD_TEXT, 0, 0),
 };
 
 const fr_field FR_ADDED_FILE_FIELDS[FR_N_ADDED_FILE_FIELDS] = {
@@ -109,12 +112,16 @@ const char *fr_convention_text(const fr_convention *convention,
 /* Files without anything newer keep the bytes that older programs write. */
 int64_t fr_checkpoint_minor(const fr_checkpoint *checkpoint)
 {
-    enum { BEFORE_SLIDES = 2 };
-    bool slides = false;
+    enum { BEFORE_SLIDES = 2, WITH_SLIDES = 3, WITH_CHATS = 4 };
+    int64_t minor = BEFORE_SLIDES;
     for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
-        slides = slides || checkpoint->tasks[i].slides;
+        const fr_checkpoint_task *t = &checkpoint->tasks[i];
+        bool has_chat = t->chat_template != NULL || t->chat_arguments != NULL ||
+                        t->chat_clock != NULL;
+        int64_t needs = has_chat ? WITH_CHATS : t->slides ? WITH_SLIDES : BEFORE_SLIDES;
+        minor = needs > minor ? needs : minor;
     }
-    return slides ? FR_CHECKPOINT_MINOR : BEFORE_SLIDES;
+    return minor;
 }
 
 const fr_state_array FR_STATE_ARRAYS[FR_N_STATE_ARRAYS] = {

@@ -16,7 +16,7 @@
 
 /** The newest format that is known. Any minor version of this major version can be read; a file is written in the lowest
  * one that names all of its content, fr_checkpoint_minor. */
-enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 3 };
+enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 4 };
 
 /** Per layer arrays [n_layers][length * kv_heads * head_dim], each layer one dataset. */
 typedef struct fr_prefix_state {
@@ -27,6 +27,9 @@ typedef struct fr_prefix_state {
     float *s_k; /* second moments */
     float *s_v;
 } fr_prefix_state;
+
+/** Longest chat template that a file keeps; known ones are shorter. */
+enum { FR_CHECKPOINT_TEMPLATE_BYTES = 64 << 10 };
 
 typedef struct fr_checkpoint_task {
     char *name;
@@ -47,8 +50,13 @@ typedef struct fr_checkpoint_task {
     bool special;
     /* rows carry the base's BOS (false when the prefix text opened with it) */
     bool leading_bos;
-    /* of `chat`: 64 hexadecimal digits of the base's chat template; NULL: none, or a file before 2.1 */
+    /* of `chat`: 64 hexadecimal digits of the chat template; NULL: none, or a file before 2.1 */
     char *chat_template_digest;
+    /* of `chat`, as in fr_chat_settings; NULL: not set, or a file before 2.4. A template of more than
+     * FR_CHECKPOINT_TEMPLATE_BYTES is not kept */
+    char *chat_template;
+    char *chat_arguments;
+    char *chat_clock;
     char *init; /* how the prefix was initialised, for users to read */
     uint8_t data_digest[FR_DIGEST_BYTES];
     /* of the rows that best_loss is measured on; zeros: none, or a file before 2.1 */
@@ -80,7 +88,8 @@ FR_MUST_CHECK fr_status fr_checkpoint_task_alloc(fr_ctx *ctx, fr_checkpoint_task
                                                  bool with_moments);
 void fr_checkpoint_destroy(fr_checkpoint **checkpoint);
 
-/** The minor version that a file of this content is written in: 3 if a prefix slides, else 2. */
+/** The minor version that a file of this content is written in: 4 if a task has a chat's settings, else 3 if a prefix slides,
+ * else 2. */
 int64_t fr_checkpoint_minor(const fr_checkpoint *checkpoint);
 
 /**

@@ -56,7 +56,7 @@ typedef struct fr_state_array {
 enum {
     FR_N_FILE_FIELDS = 7,
     FR_N_TASK_FIELDS = 24,
-    FR_N_ADDED_FIELDS = 5,
+    FR_N_ADDED_FIELDS = 8,
     FR_N_ADDED_FILE_FIELDS = 1,
     FR_N_CONVENTIONS = 3,
     FR_N_STATE_ARRAYS = 6,

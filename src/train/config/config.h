@@ -51,9 +51,12 @@ typedef struct fr_task_config {
     char *valid; /* NULL: none */
     char *
         template_text; /* as fr_template_parse takes it; NULL: pre-tokenised rows or chat */
-    bool chat;         /* rows are `messages` in the base's chat template */
-    bool eos;          /* default true */
-    bool special;      /* parse special tokens in data fields; default false */
+    bool chat;         /* rows are dialogues in a chat template */
+    char *chat_template;    /* file of the template; NULL: the base's own */
+    char *chat_arguments;   /* as in fr_chat_settings; NULL: none */
+    char *chat_clock;       /* likewise */
+    bool eos;               /* default true */
+    bool special;           /* parse special tokens in data fields; default false */
     bool loss_last;         /* chat: `loss: last` instead of `all` */
     fr_long_rows long_rows; /* drop (default) | cut */
     char *ignore; /* members of rows that do not matter, ", " between; NULL: none */

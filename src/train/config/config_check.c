@@ -159,10 +159,32 @@ static fr_status check_template(const subject *s)
     (void)place_of(s, FR_SECTION_TASK, "template", place);
     if (task->chat) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s and chat: true exclude each other; keep one", place);
+                       "%s and chat exclude each other; keep one", place);
     }
     fr_template parts;
     return fr_template_parse(s->state->ctx, place, text, &parts);
+}
+
+/* `--set tasks.NAME.chat=false` may meet a section `chat` in the file. */
+static fr_status check_chat(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_task_config *task = &s->state->config->tasks[s->index];
+    const char *key = task->chat_template != NULL    ? "template"
+                      : task->chat_arguments != NULL ? "arguments"
+                      : task->chat_clock != NULL     ? "clock"
+                                                     : NULL;
+    if (task->loss_last && !task->chat) {
+        return FR_FAIL(
+            s->state->ctx, FR_ERR_CONFIG,
+            "%s: last applies to dialogues only; set chat: true, or remove it",
+            place_of(s, FR_SECTION_TASK, "loss", place));
+    }
+    return task->chat || key == NULL
+               ? FR_OK
+               : FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                         "%s is given, but chat is false; remove one of them",
+                         place_of(s, FR_SECTION_CHAT, key, place));
 }
 
 /* Stopping rules that look at validations need validations before the end of the run. */
@@ -195,12 +217,7 @@ static fr_status check_task(const subject *s)
     FR_TRY(check_init(s));
     FR_TRY(check_mlp(s));
     FR_TRY(check_template(s));
-    if (task->loss_last && !task->chat) {
-        return FR_FAIL(
-            s->state->ctx, FR_ERR_CONFIG,
-            "%s: last applies to dialogues only; set chat: true, or remove it",
-            place_of(s, FR_SECTION_TASK, "loss", place));
-    }
+    FR_TRY(check_chat(s));
     FR_TRY(check_stopping(s));
     if (task->steps == FR_AUTO && config->run.steps == 0) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,

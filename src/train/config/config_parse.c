@@ -40,6 +40,10 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
         into->lines->of[index] = fr_yaml_line(node);
         return fr_config_read_list(r, index, node, where, into->owner);
     }
+    if (key->form == FR_TEXT_MAP && node->type == YAML_MAPPING_NODE) {
+        into->lines->of[index] = fr_yaml_line(node);
+        return fr_config_read_map(r, index, node, where, into->owner);
+    }
     FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
                        node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE,
@@ -96,6 +100,14 @@ static fr_status read_subsection(const fr_yaml_reader *r, fr_section_id section,
                 r->state->name, fr_yaml_line(node), path, n);
         }
     }
+    if (section == FR_SECTION_CHAT &&
+        node->data.mapping.pairs.top == node->data.mapping.pairs.start) {
+        return FR_FAIL(
+            r->state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: %s is an empty map, must be true, false, or a map with "
+            "template, arguments or clock",
+            r->state->name, fr_yaml_line(node), path);
+    }
     return read_section(r, section, node, &into);
 }
 
@@ -129,14 +141,19 @@ static fr_status read_pair(const fr_yaml_reader *r, fr_section_id section,
                        fr_yaml_line(name_node), path);
         return fr_config_fail_unknown(state->ctx, where, section, name);
     }
+    bool enters = below != FR_SECTION_COUNT &&
+                  (key < 0 || node->type == YAML_MAPPING_NODE); /* chat is both */
     bool twice = key >= 0 ? into->lines->of[key] != 0 : (*seen >> below & 1U) != 0;
     if (twice) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: %s is given twice; keep one", state->name,
                        fr_yaml_line(name_node), path);
     }
-    if (key >= 0) {
+    if (!enters) {
         return read_key(r, key, node, path, into);
+    }
+    if (key >= 0) {
+        into->lines->of[key] = fr_yaml_line(name_node);
     }
     *seen |= 1U << below;
     return read_subsection(r, below, node, path, into);

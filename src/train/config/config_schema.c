@@ -35,6 +35,10 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
     [FR_SECTION_TASK] = {"tasks", "tasks[]", FR_SECTION_TOP,
                          "A list of at least one task; each trains a prefix of its "
                          "own."},
+    [FR_SECTION_CHAT] = {"chat", "tasks[].chat", FR_SECTION_TASK,
+                         "In place of `chat: true`: how dialogues are written. Prefix "
+                         "files keep all of it, so that `generate` and `eval` write "
+                         "them alike."},
     [FR_SECTION_DATA] = {"data", "tasks[].data", FR_SECTION_TASK,
                          "How the rows of `train` and `valid` are read."},
     [FR_SECTION_PREFIX] = {"prefix", "tasks[].prefix", FR_SECTION_TASK,
@@ -194,8 +198,8 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "newline, a tab and a backslash, however YAML quotes the text"},
     {"chat", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "false",
      IN_TASK(chat),
-     .help = "rows are `messages` in the base's own chat template; excludes "
-             "`template`"},
+     .help = "rows are dialogues in the base's own chat template, or in "
+             "another as the section `chat` says; excludes `template`"},
     {"eos", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "true",
      IN_TASK(eos),
      .help = "end each target with the end-of-sequence id (chat turns have "
@@ -238,6 +242,20 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .help = "the task stops when a validation loss is below this; 0: never. "
              "A task stopped by this stays stopped on resume, unless this is "
              "lowered"},
+
+    {"template", FR_SECTION_CHAT, FR_KEY_TEXT, FR_RESUME_FREE, IN_TASK(chat_template),
+     .help = "file of a chat template (Jinja) in place of the base's own; on "
+             "resume its content must be the same, but its path may differ"},
+    {"arguments", FR_SECTION_CHAT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_MAP,
+     IN_TASK(chat_arguments),
+     .help = "further variables of the template, e.g. `{enable_thinking: false}`, or "
+             "`tools` with a list of descriptions; a row's own `tools` come first; a "
+             "variable that the template does not name is refused"},
+    {"clock", FR_SECTION_CHAT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_DATE,
+     IN_TASK(chat_clock),
+     .help = "the time that the template's `strftime_now` tells, e.g. `2026-01-31`; a "
+             "template that asks for it needs one, so that rows do not change "
+             "from day to day"},
 
     {"ignore", FR_SECTION_DATA, FR_KEY_TEXT, FR_RESUME_IDENTITY, .is_list = true,
      IN_TASK(ignore),

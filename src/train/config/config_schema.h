@@ -15,6 +15,7 @@ typedef enum fr_section_id {
     FR_SECTION_BASE,
     FR_SECTION_RUN,
     FR_SECTION_TASK, /* a list; this and all below lie in fr_task_config */
+    FR_SECTION_CHAT, /* the key `chat` of its parent may also be true or false */
     FR_SECTION_DATA,
     FR_SECTION_PREFIX,
     FR_SECTION_INIT, /* exactly one of its keys is given */
@@ -51,9 +52,11 @@ typedef enum fr_key_resume {
 
 /** What a text key holds, and so which characters and escapes it may have. */
 typedef enum fr_text_form {
-    FR_TEXT_NAME,    /* a name or a path: no control characters, no escapes */
-    FR_TEXT_PROSE,   /* a text that the model reads, see written.h */
-    FR_TEXT_TEMPLATE /* the same with {source} and {target} */
+    FR_TEXT_NAME,     /* a name or a path: no control characters, no escapes */
+    FR_TEXT_PROSE,    /* a text that the model reads, see written.h */
+    FR_TEXT_TEMPLATE, /* the same with {source} and {target} */
+    FR_TEXT_DATE,     /* as fr_date_read takes it */
+    FR_TEXT_MAP /* an object in JSON, kept sorted and without blanks; may be given as a map of YAML */
 } fr_text_form;
 
 enum { FR_OPEN_LOW = 1, FR_OPEN_HIGH = 2 };

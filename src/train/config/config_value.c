@@ -11,6 +11,8 @@
 #include "base/print.h"
 #include "train/config/config_impl.h"
 
+#include "base/date.h"
+#include "base/json_object.h"
 #include "base/mem.h"
 #include "train/config/written.h"
 
@@ -78,7 +80,10 @@ void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
             describe_choices(key, out);
         } else {
             (void)snprintf(out, FR_ALLOWED_BYTES, "%s",
-                           key->is_list ? "a list of names" : "text");
+                           key->is_list                ? "a list of names"
+                           : key->form == FR_TEXT_MAP  ? "a map"
+                           : key->form == FR_TEXT_DATE ? FR_DATE_FORM
+                                                       : "text");
         }
         break;
     }
@@ -204,10 +209,28 @@ static void store_choice(const fr_config_key *key, int choice, void *field)
            key->bytes);
 }
 
+/* All texts of one object become one text, so that a resume compares what they mean. */
+static fr_status read_map(fr_ctx *ctx, const char *where, const char *text, char **out)
+{
+    json_t *object = NULL;
+    FR_TRY(fr_json_object_read(ctx, where, text, &object));
+    fr_status status = fr_json_object_write(ctx, object, out);
+    json_decref(object);
+    return status;
+}
+
 /* Read a text's escapes, if its form has any. */
 static fr_status read_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
                            const fr_scalar *value, char **out)
 {
+    struct tm date;
+    if (key->form == FR_TEXT_MAP) {
+        return read_map(ctx, where, value->text, out);
+    }
+    if (key->form == FR_TEXT_DATE) {
+        return fr_date_read(value->text, &date) ? fr_copy_string(ctx, value->text, out)
+                                                : fail_value(ctx, key, where, value);
+    }
     if (key->form == FR_TEXT_NAME || value->as_it_stands) {
         return fr_copy_string(ctx, value->text, out);
     }
@@ -313,6 +336,9 @@ fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key, const char 
     }
     if (key->section == FR_SECTION_INIT) {
         choose_init(owner.task, key->init);
+    }
+    if (key->section == FR_SECTION_CHAT) {
+        owner.task->chat = true;
     }
     void *field = fr_key_field(owner, key);
     if (key->type == FR_KEY_TEXT) {

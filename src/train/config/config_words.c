@@ -89,7 +89,9 @@ static const foreign FOREIGN[] = {
     {"random_seed", "write run.seed"},
     {"prompt_template", "write tasks[].template"},
     {"chat_template apply_chat_template",
-     "write tasks[].chat: true; the template is the base's own"},
+     "write tasks[].chat: true for the base's own template, or "
+     "tasks[].chat.template: a file"},
+    {"chat_template_kwargs", "write tasks[].chat.arguments"},
     {"train_on_inputs completion_only_loss assistant_only_loss",
      "leave it out: the loss is only on targets, or on assistant turns"},
     {"packing sample_packing group_by_length", "leave it out: rows are always packed"},

@@ -6,19 +6,39 @@ enum { INDENT = 2 };
 /* The first line: without it texts stand as they are (fr_config_parse_saved). */
 const char FR_CONFIG_MARK[] = "# Forerun config 2";
 
+/* Whether one of a section's own keys has a value. */
+static bool has_values(fr_section_id section, fr_key_view view)
+{
+    bool found = false;
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        const fr_config_key *key = &FR_CONFIG_KEYS[i];
+        found = found || (key->section == section && fr_config_has_value(key, view));
+    }
+    return found;
+}
+
+/* The key `chat` is left out where the section of this name says more. */
+static bool is_said_by_section(const fr_config_key *key, fr_key_view view)
+{
+    fr_section_id same = fr_config_find_section(key->section, key->name);
+    return same != FR_SECTION_COUNT && has_values(same, view);
+}
+
 static fr_status write_section(fr_ctx *ctx, FILE *out, fr_section_id section,
                                fr_key_view view, int indent)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
-        if (key->section == section && fr_config_has_value(key, view)) {
+        if (key->section == section && fr_config_has_value(key, view) &&
+            !is_said_by_section(key, view)) {
             (void)fprintf(out, "%*s%s: ", indent, "", key->name);
             FR_TRY(fr_config_print_value(ctx, out, key, view));
             (void)fputc('\n', out);
         }
     }
     for (fr_section_id s = section + 1; s < FR_SECTION_COUNT; s++) {
-        if (FR_CONFIG_SECTIONS[s].parent == section) {
+        if (FR_CONFIG_SECTIONS[s].parent == section &&
+            (s != FR_SECTION_CHAT || has_values(s, view))) {
             (void)fprintf(out, "%*s%s:\n", indent, "", FR_CONFIG_SECTIONS[s].name);
             FR_TRY(write_section(ctx, out, s, view, indent + INDENT));
         }

@@ -37,6 +37,12 @@ FR_MUST_CHECK fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
                                             const yaml_node_t *node, const char *where,
                                             fr_key_owner owner);
 
+/** Read the map of key number `index`, whose values may be maps and lists too, as JSON. Plain `null`, `true`, `false` and numbers
+ * are what JSON takes them for, everything else is text. `where` opens messages. */
+FR_MUST_CHECK fr_status fr_config_read_map(const fr_yaml_reader *r, int index,
+                                           const yaml_node_t *node, const char *where,
+                                           fr_key_owner owner);
+
 /** Read the section `sweep` into state->sweep. */
 FR_MUST_CHECK fr_status fr_sweep_read(const fr_yaml_reader *r, yaml_node_t *node);
 

@@ -1,18 +1,87 @@
 #include "train/data/chat_identity.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SHOWN_DIGITS = 12 }; /* of 64: enough to compare by eye */
 
-fr_status fr_chat_identity(fr_ctx *ctx, const fr_tokenizer *tokenizer, char **out)
+/* ---- where it comes from ------------------------------------------------------------------ */
+
+/* The file is mapped first, so that one that is far too large is not read. */
+static fr_status read_template(fr_ctx *ctx, const char *file, char **out)
+{
+    enum { NAME_BYTES = 512 };
+    char name[NAME_BYTES];
+    fr_map map = {0};
+    FR_TRY(fr_map_open(ctx, file, &map));
+    (void)snprintf(name, sizeof name, "the chat template %s", file);
+    fr_status status =
+        map.bytes > FR_JINJA_MAX_SOURCE
+            ? FR_FAIL(ctx, FR_ERR_CONFIG,
+                      "%s has %zu bytes, must have at most %d; give the "
+                      "template alone",
+                      name, map.bytes, FR_JINJA_MAX_SOURCE)
+            : fr_template_copy(ctx, name, (fr_text){(const char *)map.data, map.bytes},
+                               out);
+    fr_map_close(&map);
+    return status;
+}
+
+/* A template that the user names must be usable; the model's own is refused only where a dialogue needs it. */
+static fr_status check_usable(fr_ctx *ctx, const char *file, const char *text)
+{
+    enum { WHY_BYTES = 1024 };
+    char why[WHY_BYTES];
+    fr_jinja *jinja = NULL;
+    fr_status status = fr_jinja_parse(ctx, text, strlen(text), &jinja);
+    fr_jinja_destroy(&jinja);
+    if (status != FR_ERR_UNSUPPORTED) {
+        return status;
+    }
+    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(ctx));
+    fr_ctx_clear_error(ctx);
+    return FR_FAIL(ctx, FR_ERR_CONFIG, "the chat template %s cannot be used: %s", file,
+                   why);
+}
+
+fr_status fr_chat_source_open(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                              const fr_chat_source *source, fr_chat **out)
+{
+    fr_chat_settings settings = source->settings;
+    char *text = NULL;
+    fr_status status = FR_OK;
+    *out = NULL;
+    if (source->file != NULL) {
+        status = read_template(ctx, source->file, &text);
+        settings.template_text = text;
+        if (status == FR_OK) {
+            status = check_usable(ctx, source->file, text);
+        }
+    }
+    if (status == FR_OK && tokenizer != NULL) {
+        status = fr_tokenizer_open_chat(ctx, tokenizer, &settings, out);
+    }
+    free(text);
+    return status;
+}
+
+/* ---- what is kept ------------------------------------------------------------------------- */
+
+static fr_status copy_optional(fr_ctx *ctx, const char *text, char **out)
+{
+    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
+}
+
+/* The digest in hexadecimal; *out is NULL where there is no template. */
+static fr_status digest_of(fr_ctx *ctx, const fr_chat *chat, char **out)
 {
     char text[FR_DIGEST_HEX];
     uint8_t digest[FR_DIGEST_BYTES];
-    const char *template =
-        tokenizer != NULL ? fr_tokenizer_chat_template(tokenizer) : NULL;
+    const char *template = chat != NULL ? fr_chat_text(chat) : NULL;
     *out = NULL;
     if (template == NULL) {
         return FR_OK;
@@ -22,31 +91,49 @@ fr_status fr_chat_identity(fr_ctx *ctx, const fr_tokenizer *tokenizer, char **ou
     return fr_copy_string(ctx, text, out);
 }
 
+fr_status fr_chat_keep(fr_ctx *ctx, const fr_chat *chat, fr_checkpoint_task *task)
+{
+    if (chat == NULL) {
+        return FR_OK;
+    }
+    fr_chat_settings settings = fr_chat_settings_of(chat);
+    const char *text = settings.template_text;
+    bool is_short = text != NULL && strlen(text) <= FR_CHECKPOINT_TEMPLATE_BYTES;
+    FR_TRY(digest_of(ctx, chat, &task->chat_template_digest));
+    FR_TRY(copy_optional(ctx, is_short ? text : NULL, &task->chat_template));
+    FR_TRY(copy_optional(ctx, settings.arguments, &task->chat_arguments));
+    return copy_optional(ctx, settings.clock, &task->chat_clock);
+}
+
+fr_chat_settings fr_chat_kept(const fr_checkpoint_task *task)
+{
+    return (fr_chat_settings){task->chat_template, task->chat_arguments,
+                              task->chat_clock};
+}
+
 fr_status fr_chat_identity_check(fr_ctx *ctx, const char *file,
-                                 const fr_checkpoint_task *task,
-                                 const fr_tokenizer *tokenizer, bool strict)
+                                 const fr_checkpoint_task *task, const fr_chat *chat,
+                                 bool strict)
 {
     const char *before = task->chat ? task->chat_template_digest : NULL;
     char *now = NULL;
     if (before == NULL) {
         return FR_OK;
     }
-    FR_TRY(fr_chat_identity(ctx, tokenizer, &now));
+    FR_TRY(digest_of(ctx, chat, &now));
     const char *shown = now != NULL ? now : "none";
     fr_status status = FR_OK;
     if (strcmp(before, shown) != 0 && strict) {
         status = FR_FAIL(
             ctx, FR_ERR_CHECKPOINT,
-            "%s: task %s was trained on dialogues with the chat template %.*s, the "
-            "base "
-            "now has %.*s, so that rows would get other token ids; resume with the "
-            "original model files, or pass --force to continue anyway",
+            "%s: task %s was trained on dialogues with the chat template %.*s, it is "
+            "%.*s now, so that rows would get other token ids; resume with the "
+            "original model files and template, or pass --force to continue anyway",
             file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
     } else if (strcmp(before, shown) != 0) {
         fr_log(ctx, FR_LOG_WARN,
-               "%s: task %s was trained on dialogues with the chat template %.*s, the "
-               "base "
-               "now has %.*s; dialogues may get other token ids than in training",
+               "%s: task %s was trained on dialogues with the chat template %.*s, it "
+               "is %.*s now; dialogues may get other token ids than in training",
                file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
     }
     free(now);

@@ -26,7 +26,9 @@ typedef struct fr_data_params {
     int64_t vocab_size; /* ids must lie below */
     /* must hold {target} once, {source} at most once; NULL: none */
     const char *template_text;
-    bool chat;
+    bool chat; /* rows of text are dialogues too */
+    /* how dialogues are written; NULL: in the model's own template */
+    const fr_chat *chat_template;
     bool eos;
     int32_t eos_id; /* used where tokenizer is NULL; -1: not known */
     bool special;

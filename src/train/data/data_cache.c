@@ -29,11 +29,18 @@ static fr_status add_frame(fr_ctx *ctx, fr_digest *digest, const fr_data_params 
     const fr_tokenizer *t = params->tokenizer;
     const int64_t ends[] = {t != NULL ? fr_tokenizer_eos(t) : params->eos_id,
                             t != NULL ? fr_tokenizer_leading_bos(t) : -1};
-    const fr_chat *chat = t != NULL && params->chat ? fr_tokenizer_chat(t) : NULL;
+    const fr_chat *own = params->chat_template;
+    const fr_chat *chat = t == NULL || !params->chat ? NULL
+                          : own != NULL              ? own
+                                                     : fr_tokenizer_chat(t);
     const fr_chat_names names =
         chat != NULL ? fr_chat_token_names(chat) : (fr_chat_names){NULL, NULL};
+    const fr_chat_settings settings =
+        chat != NULL ? fr_chat_settings_of(chat) : (fr_chat_settings){NULL, NULL, NULL};
     FR_TRY(fr_digest_add(ctx, digest, ends, sizeof ends));
-    FR_TRY(add_text(ctx, digest, chat != NULL ? fr_chat_text(chat) : NULL));
+    FR_TRY(add_text(ctx, digest, settings.template_text));
+    FR_TRY(add_text(ctx, digest, settings.arguments));
+    FR_TRY(add_text(ctx, digest, settings.clock));
     FR_TRY(add_text(ctx, digest, names.bos_token));
     return add_text(ctx, digest, names.eos_token);
 }

@@ -25,7 +25,7 @@
 
 /* Members that are used; "prefix" in prompts only. */
 static const char *const USED[] = {"source",   "target", "source_ids", "target_ids",
-                                   "messages", "prefix", NULL};
+                                   "messages", "tools",  "prefix",     NULL};
 
 /* Members that are ignored: they say where a row comes from or what an earlier program made of it, and change nothing
  * about what is learned. */
@@ -437,7 +437,13 @@ static fr_status encode_form(const fr_row_reader *r, const json_t *object, fr_ro
         if (!r->params->chat && r->use == FR_ROW_LEARN) {
             return FAIL_ROW(r, "rows of \"messages\" need chat: true (--chat)", "");
         }
-        return fr_row_encode_messages(r, json_object_get(object, "messages"), row);
+        return fr_row_encode_messages(r, object, row);
+    }
+    if (has(object, "tools") && !json_is_null(json_object_get(object, "tools"))) {
+        return FAIL_ROW(r,
+                        "only a row of \"messages\" may have \"tools\"; write it as "
+                        "messages, or list tools in data.ignore (--ignore)",
+                        "");
     }
     if (form == IDS_FORM) {
         return encode_ids(r, object, row);

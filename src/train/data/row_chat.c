@@ -47,11 +47,20 @@ static fr_status settle_bos(const fr_row_reader *r, fr_dialogue_ids *d)
     return FR_OK;
 }
 
-/* `open_assistant` ends the ids with what opens an answer, as a prompt needs it. `skip` may be NULL. */
-static fr_status encode(const fr_row_reader *r, json_t *messages, const bool *skip,
-                        bool open_assistant, fr_dialogue_ids *out)
+/* How dialogues are written; not without a tokenizer. */
+static const fr_chat *chat_of(const fr_row_reader *r)
 {
-    const fr_dialogue dialogue = {.messages = messages,
+    return r->params->chat_template != NULL ? r->params->chat_template
+                                            : fr_tokenizer_chat(r->params->tokenizer);
+}
+
+/* `open_assistant` ends the ids with what opens an answer, as a prompt needs it. `skip` may be NULL. */
+static fr_status encode(const fr_row_reader *r, const fr_chat_said *said,
+                        const bool *skip, bool open_assistant, fr_dialogue_ids *out)
+{
+    const fr_dialogue dialogue = {.messages = said->messages,
+                                  .tools = said->tools,
+                                  .chat = chat_of(r),
                                   .skip = skip,
                                   .last_only = r->params->loss_last,
                                   .open_assistant = open_assistant,
@@ -121,7 +130,7 @@ static bool is_assistant(const json_t *message)
 static fr_status check_keys(const fr_row_reader *r, json_t *one, const char *name)
 {
     static const char *const KNOWN[] = {"role", "content", "weight", NULL};
-    const char *template = fr_tokenizer_chat_template(r->params->tokenizer);
+    const char *template = fr_chat_text(chat_of(r));
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach(one, key, value)
@@ -144,7 +153,7 @@ static fr_status check_role(const fr_row_reader *r, const json_t *role,
     enum { WHAT_BYTES = 256 };
     static const char *const KNOWN[] = {"system", "user", "assistant"};
     char what[WHAT_BYTES];
-    const char *template = fr_tokenizer_chat_template(r->params->tokenizer);
+    const char *template = fr_chat_text(chat_of(r));
     const char *text = json_string_value(role);
     if (strlen(text) != json_string_length(role)) {
         return FAIL_ROW(r, name, ": \"role\" holds a NUL character; remove it");
@@ -235,19 +244,20 @@ static fr_status check_end(const fr_row_reader *r, const json_t *array,
 }
 
 /* A prompt leaves out an answer at the end; the whole dialogue is its source. */
-static fr_status encode_prompt(const fr_row_reader *r, const json_t *array,
+static fr_status encode_prompt(const fr_row_reader *r, const fr_chat_said *said,
                                const bool *skip, fr_row *row)
 {
     fr_dialogue_ids d = {0};
-    json_t *asked = json_copy((json_t *)(uintptr_t)array);
+    json_t *asked = json_copy(said->messages);
     size_t n = json_array_size(asked);
     FR_TRY(fr_check_memory(r->ctx, asked != NULL, sizeof *asked));
     if (n > 0 && is_assistant(json_array_get(asked, n - 1))) {
         (void)json_array_remove(asked, n - 1);
     }
-    fr_status status = n > 0 && json_array_size(asked) == 0
-                           ? FAIL_ROW(r, "the dialogue holds nothing to answer", "")
-                           : encode(r, asked, skip, true, &d);
+    fr_status status =
+        n > 0 && json_array_size(asked) == 0
+            ? FAIL_ROW(r, "the dialogue holds nothing to answer", "")
+            : encode(r, &(fr_chat_said){asked, said->tools}, skip, true, &d);
     if (status == FR_OK) {
         status = add_source(r, &d, d.ids.count, row);
     }
@@ -257,12 +267,12 @@ static fr_status encode_prompt(const fr_row_reader *r, const json_t *array,
 }
 
 /* To learn from, a dialogue is split before its last answer. */
-static fr_status encode_lesson(const fr_row_reader *r, json_t *array, const bool *skip,
-                               fr_row *row)
+static fr_status encode_lesson(const fr_row_reader *r, const fr_chat_said *said,
+                               const bool *skip, fr_row *row)
 {
     fr_dialogue_ids d = {0};
-    FR_TRY(check_end(r, array, skip));
-    fr_status status = encode(r, array, skip, false, &d);
+    FR_TRY(check_end(r, said->messages, skip));
+    fr_status status = encode(r, said, skip, false, &d);
     if (status == FR_OK) {
         row->n_parts = d.n_parts;
         status = split(r, &d, row);
@@ -271,22 +281,44 @@ static fr_status encode_lesson(const fr_row_reader *r, json_t *array, const bool
     return status;
 }
 
-fr_status fr_row_encode_messages(const fr_row_reader *r, json_t *array, fr_row *row)
+/* The row's own tools replace those of the config. */
+static fr_status read_tools(const fr_row_reader *r, json_t *tools, json_t **out)
+{
+    const char *template = fr_chat_text(chat_of(r));
+    *out = json_is_null(tools) ? NULL : tools;
+    if (*out != NULL && !json_is_array(tools)) {
+        return FAIL_ROW(r, "\"tools\" must be a list of descriptions of tools", "");
+    }
+    if (*out != NULL && template != NULL && strstr(template, "tools") == NULL) {
+        return FAIL_ROW(r,
+                        "the row has \"tools\", which the chat template does not "
+                        "read; give another template (chat.template), or list "
+                        "it in data.ignore (--ignore)",
+                        "");
+    }
+    return FR_OK;
+}
+
+fr_status fr_row_encode_messages(const fr_row_reader *r, const json_t *object,
+                                 fr_row *row)
 {
     bool *skip = NULL;
-    int64_t n = (int64_t)json_array_size(array);
+    fr_chat_said said = {json_object_get(object, "messages"), NULL};
+    int64_t n = (int64_t)json_array_size(said.messages);
     FR_TRY(fr_row_need_tokenizer(r, "a dialogue"));
-    if (!json_is_array(array)) {
+    if (!json_is_array(said.messages)) {
         return FAIL_ROW(r, "\"messages\" must be a list of messages", "");
     }
+    FR_TRY(read_tools(r, json_object_get(object, "tools"), &said.tools));
     FR_TRY(fr_alloc(r->ctx, n + 1, sizeof *skip, &skip));
     fr_status status = FR_OK;
     for (int64_t i = 0; i < n && status == FR_OK; i++) {
-        status = read_message(r, json_array_get(array, (size_t)i), i + 1, &skip[i]);
+        status =
+            read_message(r, json_array_get(said.messages, (size_t)i), i + 1, &skip[i]);
     }
     if (status == FR_OK) {
-        status = r->use == FR_ROW_PROMPT ? encode_prompt(r, array, skip, row)
-                                         : encode_lesson(r, array, skip, row);
+        status = r->use == FR_ROW_PROMPT ? encode_prompt(r, &said, skip, row)
+                                         : encode_lesson(r, &said, skip, row);
     }
     free(skip);
     return status;
@@ -312,7 +344,7 @@ static fr_status add_answer(const fr_row_reader *r, const json_t *source,
     json_t *turns = json_pack("[{s:s, s:O}, {s:s, s:O}]", "role", "user", "content",
                               source, "role", "assistant", "content", target);
     FR_TRY(fr_check_memory(r->ctx, turns != NULL, sizeof *turns));
-    fr_status status = encode(r, turns, NULL, false, &d);
+    fr_status status = encode(r, &(fr_chat_said){turns, NULL}, NULL, false, &d);
     if (status == FR_OK) {
         last_run(&d, &first, &end);
         status = row->n_targets == 0 ? add_source(r, &d, first, row) : FR_OK;
@@ -341,7 +373,7 @@ fr_status fr_row_encode_turns(const fr_row_reader *r, const json_t *source,
     if (r->use == FR_ROW_PROMPT) {
         json_t *question = json_pack("[{s:s, s:O}]", "role", "user", "content", source);
         FR_TRY(fr_check_memory(r->ctx, question != NULL, sizeof *question));
-        fr_status status = encode_prompt(r, question, NULL, row);
+        fr_status status = encode_prompt(r, &(fr_chat_said){question, NULL}, NULL, row);
         json_decref(question);
         return status;
     }

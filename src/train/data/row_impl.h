@@ -33,9 +33,9 @@ FR_MUST_CHECK fr_status fr_row_end_target(const fr_row_reader *reader, fr_row *r
 FR_MUST_CHECK fr_status fr_row_need_tokenizer(const fr_row_reader *reader,
                                               const char *what);
 
-/** Encode a dialogue. */
+/** Encode the dialogue of a row. */
 FR_MUST_CHECK fr_status fr_row_encode_messages(const fr_row_reader *reader,
-                                               json_t *array, fr_row *row);
+                                               const json_t *object, fr_row *row);
 /** Encode a row of text as a dialogue: the source is the user's turn, each target an answer. */
 FR_MUST_CHECK fr_status fr_row_encode_turns(const fr_row_reader *reader,
                                             const json_t *source, const json_t *target,

@@ -11,7 +11,6 @@
 #include "train/inference/inference.h"
 
 #include "base/mem.h"
-#include "train/data/chat_identity.h"
 #include "train/session/rank_share.h"
 
 #include <stdlib.h>
@@ -71,6 +70,26 @@ static void choose_reading(const fr_inference *inference, fr_inference_prefix *p
     }
 }
 
+static const char *first_of(const char *one, const char *other)
+{
+    return one != NULL ? one : other;
+}
+
+/* Each of the options replaces what the prefix keeps. Rows of messages are dialogues whatever the options say. */
+static fr_status open_chat(const fr_inference *inference, fr_inference_prefix *p)
+{
+    fr_chat_source source = inference->params->chat_source;
+    if (p->task != NULL && p->task->chat) {
+        const fr_chat_settings kept = fr_chat_kept(p->task);
+        fr_chat_settings *s = &source.settings;
+        s->template_text = first_of(s->template_text, kept.template_text);
+        s->arguments = first_of(s->arguments, kept.arguments);
+        s->clock = first_of(s->clock, kept.clock);
+    }
+    return fr_chat_source_open(inference->ctx, inference->session.tokenizer, &source,
+                               &p->chat_template);
+}
+
 /* `device` NULL: there is no image yet. */
 static void destroy_prefix(fr_device *device, fr_inference_prefix *p)
 {
@@ -80,6 +99,7 @@ static void destroy_prefix(fr_device *device, fr_inference_prefix *p)
     if (!p->is_shared) {
         fr_checkpoint_destroy(&p->checkpoint);
     }
+    fr_chat_close(&p->chat_template);
     free(p->reference);
     free(p->file);
     free(p);
@@ -98,6 +118,9 @@ static fr_status append(fr_inference *inference, const char *reference,
     }
     if (status == FR_OK && reference != NULL) {
         status = open_file(inference, p);
+    }
+    if (status == FR_OK) {
+        status = open_chat(inference, p);
     }
     if (status != FR_OK) { /* so that fr_inference_add does not find it later */
         destroy_prefix(NULL, p);
@@ -168,7 +191,7 @@ static fr_status check_prefixes(const fr_inference *inference)
         }
         if (p->task != NULL && p->chat) {
             FR_TRY(fr_chat_identity_check(inference->ctx, p->reference, p->task,
-                                          s->tokenizer, false));
+                                          p->chat_template, false));
         }
     }
     return FR_OK;
@@ -228,6 +251,7 @@ fr_data_params fr_inference_data(const fr_inference *inference,
                             .vocab_size = arch->vocab_size,
                             .template_text = p->template_text,
                             .chat = p->chat,
+                            .chat_template = p->chat_template,
                             .eos = p->eos,
                             .eos_id = s->ends.eos,
                             .special = p->special,

@@ -9,14 +9,16 @@
 
 #include "model/network/prefix_image.h"
 #include "train/checkpoint/prefix_file.h"
+#include "train/data/chat_identity.h"
 #include "train/data/data.h"
 #include "train/session/session.h"
 
 typedef struct fr_inference_params {
     const char *model;
-    const char *prefix;        /* FILE[:TASK] or NULL */
-    const char *template_text; /* NULL: the prefix's own */
-    bool chat;                 /* rows are dialogues; also if the prefix says so */
+    const char *prefix;         /* FILE[:TASK] or NULL */
+    const char *template_text;  /* NULL: the prefix's own */
+    bool chat;                  /* rows are dialogues; also if the prefix says so */
+    fr_chat_source chat_source; /* what is set here replaces what the prefix says */
     fr_precision precision;
     bool quantised;     /* weights stay in the file as they are */
     int64_t offload;    /* as in fr_layout_problem */
@@ -36,6 +38,7 @@ typedef struct fr_inference_prefix {
     const fr_checkpoint_task *task;
     const char *template_text;
     bool chat;
+    fr_chat *chat_template; /* NULL: no dialogues, or no tokenizer */
     bool eos;
     bool special;
     bool leading_bos;

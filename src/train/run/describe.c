@@ -74,7 +74,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
     FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
     if (c->chat) {
-        FR_TRY(fr_chat_identity(env->ctx, env->tokenizer, &out->chat_template_digest));
+        FR_TRY(fr_chat_keep(env->ctx, task->chat, out));
     }
     FR_TRY(describe_init(env->ctx, task, &out->init));
     bool direct = task->reparam == NULL;

@@ -365,6 +365,18 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
 
+/* The chat of the run's task with this name; NULL: it has none. */
+static const fr_chat *chat_of(const fr_run_state *run, const char *name)
+{
+    const fr_chat *found = NULL;
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        if (strcmp(run->tasks[i].config->name, name) == 0) {
+            found = run->tasks[i].chat;
+        }
+    }
+    return found;
+}
+
 /* Besides the base's identity: the epsilon of its norms, and its chat template, because rows of dialogues must keep
  * their token ids. */
 static fr_status check_base_of_tasks(const fr_run_state *run)
@@ -375,7 +387,8 @@ static fr_status check_base_of_tasks(const fr_run_state *run)
                                      saved->tasks[i].base_norm_eps,
                                      run->env.arch->norm_eps));
         FR_TRY(fr_chat_identity_check(run->ctx, run->resumed_path, &saved->tasks[i],
-                                      run->session.tokenizer, !run->options->force));
+                                      chat_of(run, saved->tasks[i].name),
+                                      !run->options->force));
     }
     return FR_OK;
 }

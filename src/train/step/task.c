@@ -115,6 +115,7 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
                              .vocab_size = env->arch->vocab_size,
                              .template_text = c->template_text,
                              .chat = c->chat,
+                             .chat_template = task->chat,
                              .eos = c->eos,
                              .eos_id = env->eos,
                              .special = c->special,
@@ -144,7 +145,16 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
     }
 }
 
-/* All of a task that needs no rows: its layers and the length of its prefix. */
+static fr_status open_chat(const fr_task_env *env, fr_task *task)
+{
+    const fr_task_config *c = task->config;
+    const fr_chat_source source = {c->chat_template,
+                                   {NULL, c->chat_arguments, c->chat_clock}};
+    return c->chat ? fr_chat_source_open(env->ctx, env->tokenizer, &source, &task->chat)
+                   : FR_OK;
+}
+
+/* All of a task that needs no rows: its chat, its layers, the length of its prefix. */
 static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
                             fr_task *out)
 {
@@ -163,6 +173,7 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
             "it has no effect",
             config->name);
     }
+    FR_TRY(open_chat(env, out));
     FR_TRY(find_layers(env, config, &out->layers));
     return find_length(env, out);
 }
@@ -224,6 +235,7 @@ static void free_state(fr_prefix_state *state)
 
 void fr_task_close(fr_task *task)
 {
+    fr_chat_close(&task->chat);
     fr_dataset_close(&task->train);
     fr_dataset_close(&task->valid);
     fr_sampler_fini(&task->sampler);
@@ -384,8 +396,7 @@ static fr_status init_from_file(const fr_task_env *env, fr_task *task)
             status = check_file_layers(env, task, t);
         }
         if (status == FR_OK && task->config->chat) {
-            status =
-                fr_chat_identity_check(env->ctx, reference, t, env->tokenizer, false);
+            status = fr_chat_identity_check(env->ctx, reference, t, task->chat, false);
         }
         if (status == FR_OK) {
             warn_of_window(env, task, t);

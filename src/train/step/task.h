@@ -12,6 +12,7 @@
 
 typedef struct fr_task {
     const fr_task_config *config; /* borrowed */
+    fr_chat *chat;                /* owned; NULL: no dialogues, or no tokenizer */
     fr_dataset *train;            /* owned */
     fr_dataset *valid;            /* owned; NULL: none */
     fr_sampler sampler;

@@ -26,12 +26,14 @@ static void use_chat(fr_ctx *ctx, const char *text)
     fr_chat *chat = NULL;
     fr_jinja_rendered rendered = {0};
     int64_t steps = FR_CHAT_STEPS;
-    bool opened = fuzz_answer(ctx, fr_chat_open(ctx, text, &NAMES, &chat));
+    const fr_chat_settings settings = {.template_text = text};
+    bool opened = fuzz_answer(ctx, fr_chat_open(ctx, &settings, &NAMES, &chat));
     fuzz_check(opened, "a template that cannot be used is no failure");
     json_t *messages =
         json_pack("[{s:s, s:s, s:i}]", "role", "user", "content", "a", "weight", 1);
-    bool written = fuzz_answer(
-        ctx, fr_chat_render(ctx, chat, messages, 1, true, &steps, &rendered));
+    const fr_chat_said said = {messages, NULL};
+    bool written =
+        fuzz_answer(ctx, fr_chat_render(ctx, chat, &said, 1, true, &steps, &rendered));
     fuzz_check(!written || fr_chat_is_usable(chat), "what is refused writes nothing");
     fuzz_check(written == (rendered.text != NULL), "a text, or the reason");
     fr_jinja_rendered_fini(&rendered);
