@@ -133,7 +133,7 @@ refused 2 "must not set messages" --set 'tasks.t.chat.arguments={"messages": []}
 refused 2 "does not read the argument 'moed'" --set 'tasks.t.chat.arguments={"moed": 1}'
 refused 3 "$work/none.jinja" --set "tasks.t.chat.template=$work/none.jinja"
 printf '{{ 1 +' >"$work/broken.jinja"
-refused 2 "broken.jinja cannot be used: " --set "tasks.t.chat.template=$work/broken.jinja"
+refused 2 "broken.jinja: the chat template cannot be used: " --set "tasks.t.chat.template=$work/broken.jinja"
 printf 'a\0b' >"$work/broken.jinja"
 refused 3 "contains a NUL character" --set "tasks.t.chat.template=$work/broken.jinja"
 truncate -s 2000000 "$work/broken.jinja"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Compare `forerun tokenize --chat` with transformers' apply_chat_template on random dialogues.
+"""Compare `forerun tokenize --chat FILE --mask` with transformers' apply_chat_template on random dialogues.
 
 usage: compare_dialogues.py FORERUN [--seed S] [--dialogues N]
 
 A byte-level BPE is learned from docs/*.md. Each template is given to Forerun with its generation blocks and without them; transformers
-needs them for return_assistant_tokens_mask. Ids must be the same, and the last answer those ids that the mask has; where a template
-opens an answer with a space, an id that would reach into the answer is cut instead, and the text must be the same. Needs
+needs them for return_assistant_tokens_mask. Ids and masks must be the same, of all answers; where a template opens an answer with a
+space, an id that would reach into the answer is cut instead, and the texts must be the same. Needs
 transformers. Exit code 1 if something differs.
 """
 
@@ -63,21 +63,19 @@ def make_dialogue(chance):
 
 
 def verdict(reference, messages, row):
-    """Whether a row is what the reference says: same, cut or DIFFERENT."""
+    """Whether the ids and the mask of a row are what the reference says: same, cut or DIFFERENT."""
     wanted = reference.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
     ids, mask = wanted["input_ids"], wanted["assistant_masks"]
     end = len(mask)
     while not mask[end - 1]:
         end -= 1
-    first = end
-    while first and mask[first - 1]:
-        first -= 1
-    got = row["source_ids"] + row["target_ids"]
-    if got == ids[:end] and row["target_ids"] == ids[first:end]:
+    if row["ids"] == ids[:end] and row["mask"] == mask[:end]:
         return "same"
-    same_text = reference.decode(got) == reference.decode(ids[:end])
-    opened = reference.decode(row["source_ids"])
-    return "cut" if same_text and opened.endswith(" ") else "DIFFERENT"
+    answers = [message["content"] for message in messages if message["role"] == "assistant"]
+    same_text = reference.decode(row["ids"]) == reference.decode(ids[:end])
+    learned = [text.replace("<|im_end|>", "").replace("</s>", "").strip() for text in row["learned"]]
+    opened = reference.decode([i for i, m in zip(row["ids"], row["mask"]) if not m])
+    return "cut" if same_text and opened.endswith(" ") and learned == [text.strip() for text in answers] else "DIFFERENT"
 
 
 def main():
@@ -104,7 +102,7 @@ def main():
                 dialogues = [make_dialogue(chance) for _ in range(args.dialogues)]
                 with open(rows, "w", encoding="utf-8") as file:
                     file.writelines(json.dumps({"messages": messages}) + "\n" for messages in dialogues)
-                done = subprocess.run([args.forerun, "tokenize", "--model", folder, "--chat", rows], check=True,
+                done = subprocess.run([args.forerun, "tokenize", "--model", folder, "--chat", rows, "--mask"], check=True,
                                       stdout=subprocess.PIPE, text=True)
                 got = [json.loads(line) for line in done.stdout.splitlines()]
                 found = [verdict(reference, *pair) for pair in zip(dialogues, got)]

@@ -191,22 +191,24 @@ static void keys_must_be_known(void)
     fr_data_params params = params_of(&h, tokenizer);
     static const char TURN[] =
         "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\",\"wieght\":0}]}";
-    static const char ROW[] = "{\"source\":\"a\",\"target\":\"b\",\"tools\":[]}";
+    static const char ROW[] = "{\"source\":\"a\",\"target\":\"b\",\"functions\":[]}";
     refuses(&params, FR_ROW_LEARN, TURN,
             "message 1 has the key \"wieght\", which is not known; did you mean "
             "\"weight\"?");
-    refuses(&params, FR_ROW_LEARN, ROW, "the row has the key \"tools\"");
+    refuses(&params, FR_ROW_LEARN, ROW, "the row has the key \"functions\"");
+    refuses(&params, FR_ROW_LEARN, "{\"source\":\"a\",\"target\":\"b\",\"tools\":[]}",
+            "only a row of \"messages\" may have \"tools\"");
     refuses(&params, FR_ROW_PROMPT, ROW, "data.ignore (--ignore)");
     refuses(&params, FR_ROW_LEARN,
             "{\"source\":\"a\",\"target\":\"b\",\"prefix\":\"p\"}", "\"prefix\"");
     fr_row row = {0};
-    params.ignore = "wieght, tools";
+    params.ignore = "wieght, functions";
     read_row(&params, FR_ROW_LEARN, TURN, &row);
     read_row(&params, FR_ROW_LEARN, ROW, &row);
     read_row(&params, FR_ROW_LEARN,
              "{\"id\":7,\"score\":NaN,\"source\":\"a\",\"target\":\"b\"}", &row);
-    params.ignore = "tool,s";
-    refuses(&params, FR_ROW_LEARN, ROW, "\"tools\"");
+    params.ignore = "function,s";
+    refuses(&params, FR_ROW_LEARN, ROW, "\"functions\"");
     fr_row_fini(&row);
     fr_tokenizer_close(&tokenizer);
 }

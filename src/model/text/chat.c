@@ -36,7 +36,7 @@ static fr_status copy(fr_ctx *ctx, const char *text, char **out)
 static fr_status refuse(fr_ctx *ctx, fr_chat *chat)
 {
     char why[WHY_BYTES];
-    (void)snprintf(why, sizeof why, "the model's chat template cannot be used: %s; %s",
+    (void)snprintf(why, sizeof why, "the chat template cannot be used: %s; %s",
                    fr_ctx_error(ctx), REMEDY);
     fr_ctx_clear_error(ctx);
     return fr_copy_string(ctx, why, &chat->refusal);
@@ -159,6 +159,11 @@ const char *fr_chat_text(const fr_chat *chat)
 fr_chat_names fr_chat_token_names(const fr_chat *chat)
 {
     return (fr_chat_names){chat->bos_token, chat->eos_token};
+}
+
+const char *fr_chat_refusal(const fr_chat *chat)
+{
+    return chat->refusal;
 }
 
 bool fr_chat_is_usable(const fr_chat *chat)

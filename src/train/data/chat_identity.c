@@ -32,20 +32,17 @@ static fr_status read_template(fr_ctx *ctx, const char *file, char **out)
 }
 
 /* A template that the user names must be usable; the model's own is refused only where a dialogue needs it. */
-static fr_status check_usable(fr_ctx *ctx, const char *file, const char *text)
+static fr_status open_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *file,
+                           const fr_chat_settings *settings, fr_chat **out)
 {
-    enum { WHY_BYTES = 1024 };
-    char why[WHY_BYTES];
-    fr_jinja *jinja = NULL;
-    fr_status status = fr_jinja_parse(ctx, text, strlen(text), &jinja);
-    fr_jinja_destroy(&jinja);
-    if (status != FR_ERR_UNSUPPORTED) {
-        return status;
+    FR_TRY(fr_tokenizer_open_chat(ctx, tokenizer, settings, out));
+    const char *refusal = fr_chat_refusal(*out);
+    if (file == NULL || refusal == NULL) {
+        return FR_OK;
     }
-    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(ctx));
-    fr_ctx_clear_error(ctx);
-    return FR_FAIL(ctx, FR_ERR_CONFIG, "the chat template %s cannot be used: %s", file,
-                   why);
+    fr_status status = FR_FAIL(ctx, FR_ERR_CONFIG, "%s: %s", file, refusal);
+    fr_chat_close(out);
+    return status;
 }
 
 fr_status fr_chat_source_open(fr_ctx *ctx, const fr_tokenizer *tokenizer,
@@ -58,12 +55,9 @@ fr_status fr_chat_source_open(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     if (source->file != NULL) {
         status = read_template(ctx, source->file, &text);
         settings.template_text = text;
-        if (status == FR_OK) {
-            status = check_usable(ctx, source->file, text);
-        }
     }
     if (status == FR_OK && tokenizer != NULL) {
-        status = fr_tokenizer_open_chat(ctx, tokenizer, &settings, out);
+        status = open_chat(ctx, tokenizer, source->file, &settings, out);
     }
     free(text);
     return status;

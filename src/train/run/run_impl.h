@@ -31,6 +31,10 @@ typedef struct fr_run_state {
 /** Everything before the first step; collective. */
 FR_MUST_CHECK fr_status fr_run_prepare(fr_run_state *run);
 
+/** Of a resumed run, with its weights loaded and its tasks open: compares base and chat templates with the checkpoint's, and
+ * warns where another arithmetic computed it. Local. @return FR_OK; FR_ERR_CHECKPOINT */
+FR_MUST_CHECK fr_status fr_run_check_base(fr_run_state *run);
+
 /** After the last step of a run with a sweep: write sweep.jsonl and print the table, best first; without a sweep
  * nothing. Collective over the world. */
 FR_MUST_CHECK fr_status fr_run_report_sweep(fr_run_state *run);

@@ -18,37 +18,14 @@
 #include "base/exact.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "train/checkpoint/prefix_file.h"
 #include "train/data/chat_identity.h"
+#include "train/step/init_file.h"
 #include "train/step/init_text.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The file may have more slots than the config asks for: the first ones are then taken. It may not have fewer,
- * because nothing says what the others would start from. */
-static fr_status length_from_file(const fr_task_env *env, const fr_task_config *config,
-                                  int64_t *length)
-{
-    fr_checkpoint *checkpoint = NULL;
-    int64_t index = 0;
-    fr_status status =
-        fr_prefix_file_open(env->ctx, config->prefix.text, &checkpoint, &index);
-    if (status == FR_OK) {
-        int64_t found = checkpoint->tasks[index].length;
-        *length = config->prefix.length == FR_AUTO ? found : config->prefix.length;
-        if (*length > found) {
-            status = FR_FAIL(env->ctx, FR_ERR_CONFIG,
-                             "tasks.%s.prefix.length is %lld, %s has %lld slots",
-                             config->name, (long long)*length, config->prefix.text,
-                             (long long)found);
-        }
-    }
-    fr_checkpoint_destroy(&checkpoint);
-    return status;
-}
 
 /* Compared by subtraction, because first + count may overflow. */
 static fr_status find_layers(const fr_task_env *env, const fr_task_config *config,
@@ -84,7 +61,7 @@ static fr_status find_length(const fr_task_env *env, fr_task *task)
     case FR_INIT_TEXT:
         return length_from_text(env, task);
     case FR_INIT_FILE:
-        return length_from_file(env, task->config, &task->length);
+        return fr_init_file_length(env, task->config, &task->length);
     case FR_INIT_RANDOM:
     case FR_INIT_ZERO:
     default:
@@ -340,81 +317,6 @@ static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
     return status;
 }
 
-/* Keys and values of one layer mean nothing in another, so the ranges must be equal. */
-static fr_status check_file_layers(const fr_task_env *env, const fr_task *task,
-                                   const fr_checkpoint_task *file)
-{
-    const fr_layer_range *own = &task->layers;
-    if (file->first_layer == own->first && file->n_layers == own->count) {
-        return FR_OK;
-    }
-    return FR_FAIL(
-        env->ctx, FR_ERR_CONFIG,
-        "tasks.%s has a prefix on layers %lld to %lld, its init %s on layers "
-        "%lld to %lld; set prefix.layers to {first: %lld, count: %lld}",
-        task->config->name, (long long)own->first,
-        (long long)(own->first + own->count - 1), task->config->prefix.text,
-        (long long)file->first_layer,
-        (long long)(file->first_layer + file->n_layers - 1),
-        (long long)file->first_layer, (long long)file->n_layers);
-}
-
-/* The numbers can start either kind of prefix, but only under windows of the same kind do they mean what they meant. */
-static void warn_of_window(const fr_task_env *env, const fr_task *task,
-                           const fr_checkpoint_task *file)
-{
-    const fr_task_config *config = task->config;
-    if (file->slides != config->prefix.slides && env->arch->window > 0) {
-        fr_log(
-            env->ctx, FR_LOG_WARN,
-            "tasks.%s.prefix.window is %s, its init %s was trained with %s; training "
-            "starts from another loss than the file's",
-            config->name, config->prefix.slides ? "slides" : "always",
-            config->prefix.text, file->slides ? "slides" : "always");
-    }
-}
-
-/* Every stage reads the whole file and takes its layers. The file is open to changes between the two readings,
- * hence the check of its length. Only the first slots of a longer file are copied. */
-static fr_status init_from_file(const fr_task_env *env, fr_task *task)
-{
-    fr_checkpoint *checkpoint = NULL;
-    int64_t index = 0;
-    const char *reference = task->config->prefix.text;
-    fr_status status = fr_prefix_file_open(env->ctx, reference, &checkpoint, &index);
-    if (status == FR_OK) {
-        const fr_checkpoint_task *t = &checkpoint->tasks[index];
-        status = fr_prefix_file_check(env->ctx, reference, t, env->arch);
-        if (status == FR_OK && t->length < task->length) {
-            status =
-                FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
-                        "%s has a prefix of %lld slots now, and had one of %lld when "
-                        "the run began; leave it alone while runs start",
-                        reference, (long long)t->length, (long long)task->length);
-        }
-        if (status == FR_OK) {
-            status = check_file_layers(env, task, t);
-        }
-        if (status == FR_OK && task->config->chat) {
-            status = fr_chat_identity_check(env->ctx, reference, t, task->chat, false);
-        }
-        if (status == FR_OK) {
-            warn_of_window(env, task, t);
-            /* The file's layers are as long as its own prefix, which may be longer than the task's. */
-            int64_t stride = t->length * t->n_kv_heads * t->head_dim;
-            size_t bytes = (size_t)task->layer_floats * sizeof(float);
-            for (int64_t i = 0; i < task->local.count; i++) {
-                int64_t to = i * task->layer_floats;
-                int64_t from = (task->local.first - task->layers.first + i) * stride;
-                memcpy(task->state.k + to, t->state.k + from, bytes);
-                memcpy(task->state.v + to, t->state.v + from, bytes);
-            }
-        }
-    }
-    fr_checkpoint_destroy(&checkpoint);
-    return status;
-}
-
 /* Keyed by the layer of the model and not by the local one: no split over stages changes a bit. */
 static void init_random(fr_task *task)
 {
@@ -439,7 +341,7 @@ static fr_status init_keys(const fr_task_env *env, fr_engine *engine, fr_task *t
     case FR_INIT_TEXT:
         return init_from_text(env, engine, task);
     case FR_INIT_FILE:
-        return init_from_file(env, task);
+        return fr_init_from_file(env, task);
     case FR_INIT_RANDOM:
         init_random(task);
         return FR_OK;
