@@ -40,6 +40,8 @@ fr_status fr_cmd_generate(const fr_cli *cli);
 fr_status fr_cmd_inspect(const fr_cli *cli);
 fr_status fr_cmd_compare(const fr_cli *cli);
 fr_status fr_cmd_convert(const fr_cli *cli);
+fr_status fr_cmd_import(const fr_cli *cli);
+fr_status fr_cmd_export(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 
 /** A fr_watch_leave: `text` to standard error, then the farewell, without ever blocking for long; then the end of the
@@ -54,6 +56,8 @@ extern const fr_command FR_GENERATE_COMMAND;
 extern const fr_command FR_INSPECT_COMMAND;
 extern const fr_command FR_COMPARE_COMMAND;
 extern const fr_command FR_CONVERT_COMMAND;
+extern const fr_command FR_IMPORT_COMMAND;
+extern const fr_command FR_EXPORT_COMMAND;
 extern const fr_command FR_TOKENIZE_COMMAND;
 
 #endif

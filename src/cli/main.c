@@ -42,6 +42,8 @@ static const entry ENTRIES[] = {
     {&FR_INSPECT_COMMAND, fr_cmd_inspect, false, false},
     {&FR_COMPARE_COMMAND, fr_cmd_compare, false, false},
     {&FR_CONVERT_COMMAND, fr_cmd_convert, false, false},
+    {&FR_IMPORT_COMMAND, fr_cmd_import, false, false},
+    {&FR_EXPORT_COMMAND, fr_cmd_export, false, false},
     {&FR_TOKENIZE_COMMAND, fr_cmd_tokenize, false, false},
 };
 enum { N_ENTRIES = sizeof ENTRIES / sizeof ENTRIES[0] };

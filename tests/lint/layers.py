@@ -23,6 +23,7 @@ USES = {
     "model/network": "base comm device model model/text model/weights",
     "train/config": "base model",
     "train/checkpoint": "base model",
+    "train/exchange": "base device model model/files train/checkpoint",
     "train/data": "base model/files model/network model/text train/checkpoint train/config",
     "train/step": "base comm device model model/network model/text train/checkpoint train/config train/data",
     "train/forecast": "base comm model model/network train/checkpoint train/config train/data train/step",
@@ -32,7 +33,7 @@ USES = {
                  " train/forecast train/session train/step",
     "train/preflight": "base comm device model/weights train/config train/forecast train/session",
     "cli": "base comm device model model/families model/files model/network model/text model/weights train/checkpoint train/config"
-           " train/data train/forecast train/inference train/preflight train/run train/session train/step",
+           " train/data train/exchange train/forecast train/inference train/preflight train/run train/session train/step",
 }
 
 # Which files may name a library: everything else goes through their headers.

@@ -138,6 +138,12 @@ fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
     return FR_OK;
 }
 
+/* Words follow the family's name, so a blank stands before each. */
+bool fr_identity_has_windows(const char *shape)
+{
+    return strstr(shape, " windows=") != NULL;
+}
+
 enum { WORDS = FR_DIGEST_BYTES / 8 };
 
 /* Digest 0 is of what lies outside layers, i + 1 of layer i; this rank is responsible for [begin, end). */

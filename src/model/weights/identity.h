@@ -17,6 +17,9 @@
 FR_MUST_CHECK fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
                                           const fr_tokenizer *tokenizer, char **out);
 
+/** Whether a shape line is of a base that has layers with a window. */
+bool fr_identity_has_windows(const char *shape);
+
 /**
  * Compute SHA-256 over the digests of what lies outside layers and of the layers, in order. Collective over the grid.
  * Each rank of a pipeline is responsible for the layers [first, first + n), which together are all layers once. The
