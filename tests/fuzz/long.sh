@@ -67,7 +67,7 @@ fuzz() {
         -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$keep/$name-")
     case $name in
         config) options+=(-dict=tests/fuzz/libfuzzer/yaml.dict) ;;
-        generate | hf_config | metrics | rows | safetensors | shards | tokenizer)
+        generate | hf_config | metrics | peft | rows | safetensors | shards | tokenizer)
             options+=(-dict=tests/fuzz/libfuzzer/json.dict)
             ;;
     esac
