@@ -120,6 +120,11 @@ expect 3 import "$right/adapter_config.json" --model "$model"
 says "is a file, must be a folder"
 expect 3 import none --model "$model"
 says "none does not exist"
+expect 3 import "$right" --model "$right"
+says "so it is an adapter (PEFT), not a model"
+says "a prefix of PEFT's becomes a prefix file by \`forerun import\`"
+expect 6 "$FORERUN" eval --model "$model" --prefix "$right" --data rows.jsonl
+says "not a regular file but a folder; give a file (\`forerun import\` makes a prefix file of an adapter of PEFT's)"
 expect 2 "$FORERUN" import "$right" --model "$model" --output x.h5
 says "--from"
 expect 2 "$FORERUN" import --from lora "$right" --model "$model" --output x.h5

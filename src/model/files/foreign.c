@@ -157,10 +157,12 @@ static const char CONVERT[] =
 static const folder_kind KINDS[] = {
     {"adapter_config", ".json", EITHER,
      ", so it is an adapter (PEFT), not a model; give the folder of the model that it "
-     "changes, or merge it into that model first (merge_and_unload)"},
+     "changes, or merge it into that model first (merge_and_unload); a prefix of "
+     "PEFT's becomes a prefix file by `forerun import`"},
     {"adapter_model", ".safetensors", EITHER,
      ", so it is an adapter (PEFT), not a model; give the folder of the model that it "
-     "changes, or merge it into that model first (merge_and_unload)"},
+     "changes, or merge it into that model first (merge_and_unload); a prefix of "
+     "PEFT's becomes a prefix file by `forerun import`"},
     {"model_index.json", "", NO_CONFIG,
      ", so it is a pipeline of several models; give the folder of one language model"},
     {"", ".gguf", EITHER, "; give that file, not the folder"},

@@ -391,7 +391,10 @@ static fr_status open_map(fr_ctx *ctx, const char *path, fr_map *out)
     if (status == FR_ERR_DATA) {
         (void)snprintf(reason, sizeof reason, "%s", fr_ctx_error(ctx));
         fr_ctx_clear_error(ctx);
-        status = FR_FAIL(ctx, FR_ERR_CHECKPOINT, "%s", reason);
+        status = FR_FAIL(ctx, FR_ERR_CHECKPOINT, "%s%s", reason,
+                         fr_is_folder(path) ? " (`forerun import` makes a prefix file "
+                                              "of an adapter of PEFT's)"
+                                            : "");
     }
     return status;
 }
