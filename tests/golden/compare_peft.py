@@ -6,16 +6,19 @@ usage: compare_peft.py FORERUN PREFIX_LOGITS [SMOLLM2.gguf]
 Bases: tests/golden/tiny_llama and tiny_gpt2, every family of tests/golden/families, and where it is given SmolLM2, as a GGUF file and
 as the folder that transformers writes of the same weights. For each base and for 1 and 32 slots:
 
-  import   an adapter of random numbers that PEFT saves (PREFIX_TUNING, the same with projection, CARTRIDGE), through `forerun import`
+  import   an adapter that PEFT saves (PREFIX_TUNING, the same with projection, CARTRIDGE), through `forerun import`: of random numbers,
+           over SmolLM2 of the keys and values of a text
   export   a prefix that `forerun train` trains from a random start, through `forerun export`; and each imported one, whose tensor must
            come out with the same bits
   start    the first step of a training that starts from the imported file has the adapter's loss
 
-Printed are the largest difference of a logit, and losses of both sides. Needs torch, transformers, peft, gguf. Exit code 1 if a
-difference is above 1e-4, or 2e-5 of the largest logit, whichever is more.
+Printed are the largest difference of a logit, and losses of both sides. A difference of more than 1e-4 is a failure, unless PEFT's own f32
+is farther than that from its f64 and Forerun is at most twice as far: projections of random numbers put SmolLM2 into states that enlarge
+roundings. Needs torch, transformers, peft, gguf. Exit code 1 after a failure.
 """
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -26,13 +29,15 @@ import warnings
 import numpy
 import torch
 import transformers
-from peft import CartridgeConfig, PeftModel, PrefixTuningConfig, get_peft_model
+from peft import CartridgeConfig, PeftModel, PrefixTuningConfig, get_peft_model, initialize_kv_prefix_from_past_key_values
 from transformers import AutoModelForCausalLM
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLOTS = (1, 32)
 LENGTHS = (17, 33, 40)
-ABSOLUTE, RELATIVE = 1e-4, 2e-5
+LIMIT = 1e-4
+# of trainings: over tiny models, and over SmolLM2
+START = ("{random: 0.5}", "{text: \"Answer in one short sentence.\"}, repeat_text: true")
 # gemma3_mm is gemma3 beside a part for pictures. Which factors of LongRoPE turn a row depends on the longest row of a run, and PEFT
 # computes each row alone.
 LEFT_OUT = ("gemma3_mm", "phi3_longrope")
@@ -53,10 +58,11 @@ def make_rows(vocabulary, texts):
 
 
 class Base:
-    """A model of both sides, and rows for it."""
+    """A model of both sides, and rows for it; with texts, the ids that prefixes stand for."""
 
     def __init__(self, name, path, model, texts=()):
         self.name, self.path, self.model = name, path, model
+        self.text = [token for ids in texts for token in ids]
         config = model.config.get_text_config()
         self.rows = make_rows(config.vocab_size, list(texts))
 
@@ -143,6 +149,10 @@ def make_adapter(base, kind, slots, folder):
         config = PrefixTuningConfig(**common)
     torch.manual_seed(slots)
     model = get_peft_model(base.model, config).eval()
+    if base.text and kind != "projection":
+        with torch.no_grad(), model.disable_adapter():
+            cache = model(input_ids=torch.tensor([base.text[:slots]]), use_cache=True).past_key_values
+        initialize_kv_prefix_from_past_key_values(model, past_key_values=cache)
     model.save_pretrained(folder)
     return model
 
@@ -158,23 +168,37 @@ def unload(base, model):
                 pass
 
 
+def distance(one, other):
+    """The largest difference of two lists of arrays."""
+    return max(float(numpy.abs(a - b).max()) for a, b in zip(one, other))
+
+
 class Verdicts:
-    """Prints each comparison, and keeps the worst."""
+    """Prints each comparison, and keeps the worst of those within the limit."""
 
     def __init__(self):
         self.worst, self.failed, self.n = 0.0, [], 0
 
-    def compare(self, what, theirs, ours, losses):
-        """Logits of both sides."""
-        difference = max(float(numpy.abs(a - b).max()) for a, b in zip(theirs, ours))
-        largest = max(float(numpy.abs(a).max()) for a in theirs)
-        good = difference <= max(ABSOLUTE, RELATIVE * largest)
+    def compare(self, what, model, rows, ours, losses):
+        """Logits of both sides; PEFT's."""
+        theirs = logits_of(model, rows)
+        losses = (loss_of(theirs, rows), losses)
+        difference = distance(theirs, ours)
+        note = ""
+        good = difference <= LIMIT
         if not good:
-            self.failed.append(what)
-        self.n += 1
-        self.worst = max(self.worst, difference)
-        print(f"{what:58} logits up to {largest:7.2f}, differ by {difference:.2e}; losses PEFT {losses[0]:.6f}, Forerun {losses[1]:.6f}"
-              f"{'' if good else '   DIFFERENT'}", flush=True)
+            exact = logits_of(copy.deepcopy(model).double(), rows)
+            limits = distance(theirs, exact), distance(ours, exact)
+            good = limits[0] > LIMIT and limits[1] <= 2 * limits[0]
+            note = f"; from f64: PEFT {limits[0]:.2e}, Forerun {limits[1]:.2e}"
+        else:
+            self.worst = max(self.worst, difference)
+        self.demand(what, good)
+        largest = max(float(numpy.abs(a).max()) for a in theirs)
+        print(f"{what:58} logits up to {largest:5.1f}, differ by {difference:.2e}; losses PEFT {losses[0]:.6f}, Forerun {losses[1]:.6f}"
+              f"{note}", flush=True)
+        self.demand(f"{what}: the losses agree", abs(losses[0] - losses[1]) <= LIMIT)
+        return losses[0]
 
     def demand(self, what, holds):
         """Something that is true or not."""
@@ -192,20 +216,16 @@ def check_import(forerun, verdicts, base, kind, slots):
     # as PEFT reads it back: of a projection the numbers alone are kept
     unload(base, model)
     model = PeftModel.from_pretrained(base.model, adapter).eval()
-    theirs = logits_of(model, base.rows)
-    unload(base, model)
     forerun.run("import", "--from", "peft", adapter, "--model", base.path, "--output", prefix)
-    ours = forerun.logits(base, prefix)
-    losses = (loss_of(theirs, base.rows), forerun.loss(base, prefix))
-    verdicts.compare("import: " + what, theirs, ours, losses)
-    verdicts.demand(f"{what}: the losses agree", abs(losses[0] - losses[1]) <= 1e-4)
+    loss = verdicts.compare("import: " + what, model, base.rows, forerun.logits(base, prefix), forerun.loss(base, prefix))
+    unload(base, model)
     forerun.run("export", "--to", "peft", again, "--prefix", prefix, "--model", base.path)
     with open(os.path.join(adapter, "adapter_model.safetensors"), "rb") as one, \
             open(os.path.join(again, "adapter_model.safetensors"), "rb") as other:
         verdicts.demand(f"{what}: the same bits again", one.read() == other.read())
     for folder in (adapter, again):
         subprocess.run(["rm", "-rf", folder], check=True)
-    return prefix, losses[0]
+    return prefix, loss
 
 
 def check_start(forerun, verdicts, base, prefix, loss):
@@ -220,14 +240,12 @@ def check_start(forerun, verdicts, base, prefix, loss):
 def check_export(forerun, verdicts, base, slots):
     """From Forerun to PEFT."""
     adapter = forerun.path("exported")
-    prefix = os.path.join(forerun.train(base, slots, "{random: 0.5}", 3, 2), "prefix.h5")
+    prefix = os.path.join(forerun.train(base, slots, START[bool(base.text)], 3, 2), "prefix.h5")
     forerun.run("export", "--to", "peft", adapter, "--prefix", prefix, "--model", base.path)
     model = PeftModel.from_pretrained(base.model, adapter).eval()
-    theirs = logits_of(model, base.rows)
+    verdicts.compare(f"export: {base.name}, trained, {slots} slots", model, base.rows, forerun.logits(base, prefix),
+                     forerun.loss(base, prefix))
     unload(base, model)
-    losses = (loss_of(theirs, base.rows), forerun.loss(base, prefix))
-    verdicts.compare(f"export: {base.name}, trained, {slots} slots", theirs, forerun.logits(base, prefix), losses)
-    verdicts.demand(f"{base.name}: the losses agree", abs(losses[0] - losses[1]) <= 1e-4)
     subprocess.run(["rm", "-rf", adapter], check=True)
 
 
@@ -238,6 +256,17 @@ def check_base(forerun, verdicts, base, kinds):
             prefix, loss = check_import(forerun, verdicts, base, kind, slots)
         check_start(forerun, verdicts, base, prefix, loss)
         check_export(forerun, verdicts, base, slots)
+
+
+def save_plain(model, path):
+    """A folder of weights that came from a GGUF file; transformers refuses to save what it has marked as quantised."""
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(model.state_dict())
+    plain.tie_weights()
+    plain.save_pretrained(path)
 
 
 def bases(gguf, work, wanted):
@@ -251,8 +280,9 @@ def bases(gguf, work, wanted):
         folder, name = os.path.split(os.path.abspath(gguf))
         model = load(folder, name)
         yield Base("SmolLM2 GGUF", gguf, model, texts), KINDS
-        model.save_pretrained(os.path.join(work, "smollm2"))
-        yield Base("SmolLM2 folder", os.path.join(work, "smollm2"), model, texts), KINDS
+        path = os.path.join(work, "smollm2")
+        save_plain(model, path)
+        yield Base("SmolLM2 folder", path, load(path), texts), KINDS
     families = os.path.join(HERE, "families")
     for name in sorted(os.listdir(families)):
         folder = os.path.join(families, name)
@@ -276,7 +306,7 @@ def main():
         forerun = Forerun(args.program, args.tool, work)
         for base, kinds in bases(args.gguf, work, tuple(args.base or [""])):
             check_base(forerun, verdicts, base, kinds)
-    print(f"{verdicts.n} comparisons, the largest difference of a logit is {verdicts.worst:.2e}; failed: "
+    print(f"{verdicts.n} comparisons, the largest difference of a logit within the limit is {verdicts.worst:.2e}; failed: "
           f"{', '.join(verdicts.failed) or 'none'}")
     sys.exit(1 if verdicts.failed or not verdicts.n else 0)
 
