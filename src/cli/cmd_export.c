@@ -86,7 +86,15 @@ static fr_status find_target(const job *e, const target **out)
             return FR_OK;
         }
     }
-    return FR_FAIL(e->cli->ctx, FR_ERR_ARG, "--to is %s; it must be peft", name);
+    char names[128] = "";
+    size_t at = 0;
+    for (size_t t = 0; t < sizeof TARGETS / sizeof TARGETS[0] && at < sizeof names;
+         t++) {
+        int n = snprintf(names + at, sizeof names - at, "%s%s", t > 0 ? " or " : "",
+                         TARGETS[t].name);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return FR_FAIL(e->cli->ctx, FR_ERR_ARG, "--to is %s; it must be %s", name, names);
 }
 
 static fr_status open_prefix(job *e)
@@ -110,6 +118,13 @@ static fr_status check_model(job *e)
     FR_TRY(fr_prefix_file_check(ctx, e->prefix, e->task, arch));
     FR_TRY(
         fr_identity_check_eps(ctx, e->prefix, e->task->base_norm_eps, arch->norm_eps));
+    if (c->base_shape == NULL) {
+        fr_log(
+            ctx, FR_LOG_WARN,
+            "%s does not name its base; only its sizes were compared with those of %s",
+            e->prefix, e->model);
+        return FR_OK;
+    }
     FR_TRY(fr_base_identity_hash(ctx, e->cli->world, &e->base));
     return fr_identity_check(ctx, e->prefix, c->base_shape, c->base_digest,
                              e->base.shape, e->base.digest, false);

@@ -176,6 +176,11 @@ expect 6 "$FORERUN" export --to peft target --prefix run/prefix.h5:other
 says "other"
 expect 6 "$FORERUN" export --to peft target --prefix run/prefix.h5 --model "$golden/tiny_gpt2"
 says "the base has 2 x 4 x 16"
+python3 "$SOURCE/tests/support/tamper.py" run/prefix.h5 nameless.h5 /@base_shape=drop
+expect 2 "$FORERUN" export --to peft target --prefix nameless.h5
+says "nameless.h5 does not name its base, whose windows must be known; name the base by --model"
+expect 0 "$FORERUN" export --to peft nameless --prefix nameless.h5 --model "$model"
+says "warning: nameless.h5 does not name its base; only its sizes were compared"
 expect 1 bash -c 'ulimit -f 1; exec "$@"' - "$FORERUN" export --to peft target --prefix run/prefix.h5
 says "File too large"
 [ ! -e target ] || fail "a failed export left a folder"
