@@ -23,7 +23,7 @@ USES = {
     "model/network": "base comm device model model/text model/weights",
     "train/config": "base model",
     "train/checkpoint": "base model",
-    "train/exchange": "base device model model/files train/checkpoint",
+    "train/exchange": "base device model model/families model/files model/text train/checkpoint",
     "train/data": "base model/files model/network model/text train/checkpoint train/config",
     "train/step": "base comm device model model/network model/text train/checkpoint train/config train/data",
     "train/forecast": "base comm model model/network train/checkpoint train/config train/data train/step",

@@ -105,6 +105,8 @@ typedef struct fr_family {
     int activations;    /* those it may name, as bits 1 << fr_activation */
     bool biases_show;   /* in GGUF the tensors of layer 0 tell which biases there are */
     bool width_divides; /* head_dim is always d_model / n_heads */
+    bool
+        window_cache; /* llama.cpp honours the window and has a cache apart for the layers with one; else it has no window */
     fr_family_rope rope;
     const fr_setting
         *settings[FR_FAMILY_SETTINGS]; /* lists that end in an empty one; NULL-ended */

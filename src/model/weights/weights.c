@@ -65,6 +65,11 @@ const fr_arch *fr_weights_arch(const fr_weights *weights)
     return &weights->arch;
 }
 
+const struct fr_family *fr_weights_family(const fr_weights *weights)
+{
+    return weights->family;
+}
+
 const char *fr_weights_path(const fr_weights *weights)
 {
     return weights->path;

@@ -31,6 +31,8 @@ void fr_weights_close(fr_weights **weights);
 void fr_weights_release(const fr_weights *weights);
 
 const fr_arch *fr_weights_arch(const fr_weights *weights);
+/** The family's table that the files were read by (model/families/family.h). */
+const struct fr_family *fr_weights_family(const fr_weights *weights);
 const char *fr_weights_path(const fr_weights *weights);
 
 /** Whether the model has this weight (a bias may be absent). Here and below, `layer` is ignored for roles outside
