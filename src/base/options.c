@@ -26,8 +26,10 @@ struct fr_options {
     bool help;
     int64_t n_given;
     given *given;
+    int verb; /* place in the command's table; -1: none */
     int n_positionals;
-    char **positionals;
+    char **positionals; /* without the verb */
+    char **words;       /* with it; owns the memory */
 };
 
 /* Levenshtein distance with one row of the table; longer words than a row count as infinitely far. */
@@ -145,6 +147,83 @@ static fr_status add_option(fr_ctx *ctx, const fr_command *command, char **argv,
     return FR_OK;
 }
 
+/* The verbs of a command; the table ends with a row without a name. */
+static size_t count_verbs(const fr_command *command)
+{
+    size_t n = 0;
+    while (command->verbs[n].name != NULL) {
+        n++;
+    }
+    return n;
+}
+
+/* The first positional is the verb, also where options stand before it; the others move up. */
+static fr_status take_verb(fr_ctx *ctx, const fr_command *command, fr_options *options)
+{
+    if (options->n_positionals == 0) {
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "forerun %s needs a word that says what to do, such as %s; "
+                       "forerun %s --help lists all",
+                       command->name, command->verbs[0].name, command->name);
+    }
+    const char *word = options->positionals[0];
+    for (int i = 0; command->verbs[i].name != NULL; i++) {
+        if (strcmp(command->verbs[i].name, word) == 0) {
+            options->verb = i;
+            options->positionals++;
+            options->n_positionals--;
+            return FR_OK;
+        }
+    }
+    const char *nearest =
+        fr_nearest_word(word, command->verbs, count_verbs(command), sizeof(fr_verb));
+    return FR_FAIL(ctx, FR_ERR_ARG,
+                   "forerun %s does not know the word %.64s%s%s%s; forerun %s --help "
+                   "lists all",
+                   command->name, word, nearest != NULL ? "; did you mean " : "",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "?" : "",
+                   command->name);
+}
+
+/* Whether `name` is one of the words of `list`. */
+static bool is_listed(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    while (*list != '\0') {
+        size_t word = strcspn(list, " ");
+        if (word == length && strncmp(list, name, length) == 0) {
+            return true;
+        }
+        list += word + strspn(list + word, " ");
+    }
+    return false;
+}
+
+/* An option that does nothing for this verb is a mistake, and not passed over. */
+static fr_status check_verb(fr_ctx *ctx, const fr_command *command,
+                            const fr_options *options)
+{
+    const fr_verb *verb = &command->verbs[options->verb];
+    for (int64_t i = 0; i < options->n_given; i++) {
+        const char *name = options->given[i].option->name;
+        if (!is_listed(verb->options, name)) {
+            return FR_FAIL(ctx, FR_ERR_ARG,
+                           "forerun %s %s does not take --%s; see forerun %s --help",
+                           command->name, verb->name, name, command->name);
+        }
+    }
+    if (options->n_positionals >= verb->least && options->n_positionals <= verb->most) {
+        return FR_OK;
+    }
+    return FR_FAIL(ctx, FR_ERR_ARG,
+                   "forerun %s %s takes %s%d argument%s (%s), got %d; see forerun %s "
+                   "--help",
+                   command->name, verb->name,
+                   verb->least < verb->most ? "at least " : "", verb->least,
+                   verb->least == 1 ? "" : "s", verb->positionals,
+                   options->n_positionals, command->name);
+}
+
 /* With --help the number of positionals is not checked, since a user who asks for help often gives none. */
 static fr_status parse_all(fr_ctx *ctx, const fr_command *command, int argc,
                            char **argv, fr_options *options)
@@ -162,7 +241,14 @@ static fr_status parse_all(fr_ctx *ctx, const fr_command *command, int argc,
             FR_TRY(add_option(ctx, command, argv, argc, &next, options));
         }
     }
-    if (!options->help && options->n_positionals != command->n_positionals) {
+    if (options->help) {
+        return FR_OK;
+    }
+    if (command->verbs != NULL) {
+        FR_TRY(take_verb(ctx, command, options));
+        return check_verb(ctx, command, options);
+    }
+    if (options->n_positionals != command->n_positionals) {
         return FR_FAIL(
             ctx, FR_ERR_ARG,
             "forerun %s takes %d argument%s (%s), got %d; see forerun %s --help",
@@ -182,10 +268,11 @@ fr_status fr_options_parse(fr_ctx *ctx, const fr_command *command, int argc,
     FR_TRY(fr_alloc(ctx, 1, sizeof *options, &options));
     fr_status status = fr_alloc(ctx, argc, sizeof *options->given, &options->given);
     if (status == FR_OK) {
-        status =
-            fr_alloc(ctx, argc, sizeof *options->positionals, &options->positionals);
+        status = fr_alloc(ctx, argc, sizeof *options->words, &options->words);
     }
     if (status == FR_OK) {
+        options->verb = -1;
+        options->positionals = options->words;
         status = parse_all(ctx, command, argc, argv, options);
     }
     if (status != FR_OK) {
@@ -199,7 +286,7 @@ void fr_options_destroy(fr_options **options)
 {
     if (*options != NULL) {
         free((*options)->given);
-        free((*options)->positionals);
+        free((*options)->words);
         free(*options);
         *options = NULL;
     }
@@ -211,13 +298,30 @@ bool fr_options_help(const fr_options *options)
     return options->help;
 }
 
+/* Where the explanations begin; a longer name pushes its own explanation to the right. */
+enum { COLUMN = 26 };
+
+/* Verbs with their arguments are longer than options, so the explanations stand below them. */
+static void print_verbs(const fr_command *command, FILE *out)
+{
+    enum { INDENT = 8 };
+    for (const fr_verb *v = command->verbs; v->name != NULL; v++) {
+        (void)fprintf(out, "  %s %s%s\n%*s%s\n", v->name, v->positionals,
+                      v->options[0] != '\0' ? " [options]" : "", INDENT, "", v->help);
+    }
+    (void)fputc('\n', out);
+}
+
 void fr_command_help(const fr_command *command, FILE *out)
 {
-    /* Where the explanations begin; a longer name pushes its own explanation to the right. */
-    enum { COLUMN = 26 };
-    (void)fprintf(out, "usage: forerun %s %s%s[options]\n\n%s\n\noptions:\n",
-                  command->name, command->positionals,
-                  command->positionals[0] != '\0' ? " " : "", command->summary);
+    (void)fprintf(out, "usage: forerun %s %s%s[options]\n\n%s\n\n", command->name,
+                  command->positionals, command->positionals[0] != '\0' ? " " : "",
+                  command->summary);
+    if (command->verbs != NULL) {
+        (void)fprintf(out, "verbs:\n");
+        print_verbs(command, out);
+    }
+    (void)fprintf(out, "options:\n");
     for (const fr_option *o = command->options; o->name != NULL; o++) {
         bool optional = o->value != NULL && o->value[0] == '[';
         int used = fprintf(out, "  --%s%s%s", o->name,
@@ -265,6 +369,16 @@ const char *fr_options_text(const fr_options *options, const char *name)
 const char *fr_options_positional(const fr_options *options, int index)
 {
     return index < options->n_positionals ? options->positionals[index] : NULL;
+}
+
+int fr_options_n_positionals(const fr_options *options)
+{
+    return options->n_positionals;
+}
+
+int fr_options_verb(const fr_options *options)
+{
+    return options->verb;
 }
 
 fr_status fr_options_need(fr_ctx *ctx, const fr_options *options, const char *name,

@@ -20,14 +20,27 @@ typedef struct fr_option {
     const char *help;
 } fr_option;
 
+/** One of several things that a command does: its first positional names the verb, the others are the verb's. */
+typedef struct fr_verb {
+    const char *name;
+    const char *positionals; /* behind the verb, e.g. "FILE TASK..."; "" for none */
+    int least;               /* how many at least */
+    int most;                /* and at most; INT_MAX: any number */
+    const char *
+        options; /* names of the command's options that it takes, a blank between two */
+    const char *help;
+} fr_verb;
+
 /** One command. */
 typedef struct fr_command {
     const char *name;
     const char *positionals; /* e.g. "CONFIG"; "" for none */
-    int n_positionals;       /* exactly this many */
+    int n_positionals;       /* exactly this many; not looked at if there are verbs */
     const char *summary;
     const fr_option
         *options; /* ends with a row whose name is NULL; --help is always known */
+    const fr_verb
+        *verbs; /* likewise; NULL: the command does one thing. --help lists them */
 } fr_command;
 
 typedef struct fr_options fr_options;
@@ -35,7 +48,7 @@ typedef struct fr_options fr_options;
 /**
  * Parse argv[1..]; strings are borrowed from argv.
  * @return FR_OK; FR_ERR_ARG (unknown option, with the nearest known one; missing or unexpected value; wrong
- *         number of positionals)
+ *         number of positionals; no verb or an unknown one; an option that the verb does not take)
  */
 FR_MUST_CHECK fr_status fr_options_parse(fr_ctx *ctx, const fr_command *command,
                                          int argc, char **argv, fr_options **out);
@@ -50,7 +63,11 @@ bool fr_options_has(const fr_options *options, const char *name);
 const char *fr_options_text(const fr_options *options, const char *name);
 /** Value of occurrence `index` of a repeated option; NULL past the last. */
 const char *fr_options_nth(const fr_options *options, const char *name, int64_t index);
+/** NULL past the last. Of a command with verbs, 0 is the first one behind the verb. */
 const char *fr_options_positional(const fr_options *options, int index);
+int fr_options_n_positionals(const fr_options *options);
+/** Which of the command's verbs was given, its place in the table; -1 if the command has none, or with --help. */
+int fr_options_verb(const fr_options *options);
 
 /** FR_ERR_ARG if the option is absent. */
 FR_MUST_CHECK fr_status fr_options_need(fr_ctx *ctx, const fr_options *options,

@@ -15,10 +15,13 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_COMPARE_COMMAND = {
-    "compare", "A.h5[:TASK] B.h5[:TASK]", 2,
+    "compare",
+    "A.h5[:TASK] B.h5[:TASK]",
+    2,
     "compare two files bit for bit; exit code 0: same prefixes, moments, step and "
     "cursor, 1: different. With :TASK, compare single tasks, whose names may differ",
-    OPTIONS};
+    OPTIONS,
+    NULL};
 
 /* One side: a whole file, or the one task of it that the reference names. */
 typedef struct side {

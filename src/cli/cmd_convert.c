@@ -7,10 +7,13 @@ static const fr_option OPTIONS[] = {
     {NULL, NULL, NULL},
 };
 
-const fr_command FR_CONVERT_COMMAND = {"convert", "OLD.h5 NEW.h5", 2,
+const fr_command FR_CONVERT_COMMAND = {"convert",
+                                       "OLD.h5 NEW.h5",
+                                       2,
                                        "convert a prefix or checkpoint of an older "
                                        "Forerun (format 1) to this version's format",
-                                       OPTIONS};
+                                       OPTIONS,
+                                       NULL};
 
 fr_status fr_cmd_convert(const fr_cli *cli)
 {

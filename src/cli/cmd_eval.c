@@ -33,9 +33,12 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_EVAL_COMMAND = {
-    "eval", "", 0,
+    "eval",
+    "",
+    0,
     "print loss and perplexity of a base, with or without a prefix; runs under mpirun",
-    OPTIONS};
+    OPTIONS,
+    NULL};
 
 /* The watch shows a step only if it is not negative: an evaluation has none. */
 enum { NO_STEP = -1 };

@@ -24,8 +24,9 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_EXPORT_COMMAND = {
-    "export", "TARGET", 1,
-    "write a prefix as files of another program (PEFT, llama.cpp)", OPTIONS};
+    "export", "TARGET",
+    1,        "write a prefix as files of another program (PEFT, llama.cpp)",
+    OPTIONS,  NULL};
 
 static const fr_export_format *const FORMATS[] = {&FR_EXPORT_PEFT, &FR_EXPORT_LLAMA};
 enum { N_FORMATS = sizeof FORMATS / sizeof FORMATS[0] };

@@ -54,8 +54,12 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_GENERATE_COMMAND = {
-    "generate", "", 0,
-    "generate texts with a base, with or without a prefix; runs under mpirun", OPTIONS};
+    "generate",
+    "",
+    0,
+    "generate texts with a base, with or without a prefix; runs under mpirun",
+    OPTIONS,
+    NULL};
 
 /* What a generation holds between its phases. */
 typedef struct generation {

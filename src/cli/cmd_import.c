@@ -28,8 +28,9 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_IMPORT_COMMAND = {
-    "import", "SOURCE", 1,
-    "write a prefix that another program trained (PEFT) as a prefix file", OPTIONS};
+    "import", "SOURCE",
+    1,        "write a prefix that another program trained (PEFT) as a prefix file",
+    OPTIONS,  NULL};
 
 /* What one import holds between its phases. */
 typedef struct job {

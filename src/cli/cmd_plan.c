@@ -59,9 +59,12 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_PLAN_COMMAND = {
-    "plan", "CONFIG", 1,
+    "plan",
+    "CONFIG",
+    1,
     "forecast layout, memory, traffic and time of a run, without reading weights",
-    OPTIONS};
+    OPTIONS,
+    NULL};
 
 /* Larger than any cluster; it must fit in an int. */
 enum { MAX_RANKS = 1000000 };

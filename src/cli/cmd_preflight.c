@@ -21,10 +21,13 @@ static const fr_option OPTIONS[] = {
     {NULL, NULL, NULL},
 };
 
-const fr_command FR_PREFLIGHT_COMMAND = {"preflight", "CONFIG", 1,
+const fr_command FR_PREFLIGHT_COMMAND = {"preflight",
+                                         "CONFIG",
+                                         1,
                                          "check memory, run folder, base file, clocks "
                                          "and links of all nodes; runs under mpirun",
-                                         OPTIONS};
+                                         OPTIONS,
+                                         NULL};
 
 static const double MIB = 1024.0 * 1024.0;
 

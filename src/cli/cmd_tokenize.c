@@ -47,8 +47,8 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_TOKENIZE_COMMAND = {
-    "tokenize", "", 0, "print the token ids of the text on standard input, or of rows",
-    OPTIONS};
+    "tokenize", "",  0, "print the token ids of the text on standard input, or of rows",
+    OPTIONS,    NULL};
 
 /* Ids first to end - 1 with `between` after each but the last. */
 static void print_some(const fr_ids *ids, int64_t first, int64_t end,

@@ -23,7 +23,7 @@ static const fr_option OPTIONS[] = {
 
 const fr_command FR_TRAIN_COMMAND = {
     "train", "CONFIG", 1, "tune the prefixes of a config's tasks; runs under mpirun",
-    OPTIONS};
+    OPTIONS, NULL};
 
 /* Options are checked on every rank, and the ranks agree before any of them makes a run folder. --print-dir lets
  * scripts find that folder without repeating the rules of --set. */

@@ -44,6 +44,7 @@ static const entry ENTRIES[] = {
     {&FR_CONVERT_COMMAND, fr_cmd_convert, false, false},
     {&FR_IMPORT_COMMAND, fr_cmd_import, false, false},
     {&FR_EXPORT_COMMAND, fr_cmd_export, false, false},
+    {&FR_PREFIX_COMMAND, fr_cmd_prefix, false, false},
     {&FR_TOKENIZE_COMMAND, fr_cmd_tokenize, false, false},
 };
 enum { N_ENTRIES = sizeof ENTRIES / sizeof ENTRIES[0] };

@@ -1,6 +1,7 @@
 #include "base/h5.h"
 #include "support/checkpoints.h"
 #include "support/fault.h"
+#include "train/checkpoint/collection.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,9 +74,58 @@ static void run_folder_survives_each_failed_allocation(void)
     fr_checkpoint_destroy(&checkpoint);
 }
 
+/* Each allocation of the changes to a collection, on content of its own. */
+static fr_status change_collection(fr_ctx *ctx, void *argument)
+{
+    static const char *const NAMES[] = {"alpha", "x"};
+    const char *path = argument;
+    const fr_collection_names both = {NAMES, 2};
+    const fr_collection_names one = {NAMES, 1};
+    fr_collection_source source = {.path = path};
+    fr_checkpoint *own = NULL;
+    bool trained = false;
+    fr_status status = fr_checkpoint_read(ctx, path, &source.file);
+    if (status == FR_OK) {
+        status = fr_collection_create(ctx, path, source.file, &own);
+    }
+    if (status == FR_OK) {
+        status = fr_collection_add(ctx, own, "own.h5", &source, NULL, &trained);
+    }
+    fr_checkpoint_destroy(&source.file);
+    if (status == FR_OK) {
+        status = fr_checkpoint_read(ctx, path, &source.file);
+    }
+    if (status == FR_OK) {
+        status = fr_collection_add(ctx, own, "own.h5", &source, "x", &trained);
+    }
+    if (status == FR_OK) {
+        status = fr_collection_average(ctx, own, "own.h5", &both, "mean");
+    }
+    if (status == FR_OK) {
+        status = fr_collection_rename(ctx, own, "own.h5", "mean", "middle");
+    }
+    if (status == FR_OK) {
+        status = fr_collection_remove(ctx, own, "own.h5", &one);
+    }
+    fr_checkpoint_destroy(&source.file);
+    fr_checkpoint_destroy(&own);
+    return status;
+}
+
+static void collection_survives_each_failed_allocation(void)
+{
+    char path[4096];
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, true, 1);
+    fr_fixture_path(fr_test_folder(), "source.h5", path);
+    FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, checkpoint));
+    CU_ASSERT_TRUE(fr_fault_sweep("collection", change_collection, path) >= 30);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(growing_image_survives_each_failed_allocation),
     FR_CASE(run_folder_survives_each_failed_allocation),
+    FR_CASE(collection_survives_each_failed_allocation),
 };
 
 int main(int argc, char **argv)

@@ -268,6 +268,30 @@ static void only_a_prefix_that_slides_changes_its_file(void)
     fr_checkpoint_destroy(&checkpoint);
 }
 
+/* Each of a chat's settings alone raises the version, which tells that the file has more than older readers use. */
+static void what_is_kept_of_a_chat_raises_the_version(void)
+{
+    static const char TEXT[] = "{% if \"\n\\\xC3\xA9\" %}\r\n\t{{ messages }}";
+    for (int i = 0; i < 3; i++) {
+        char *bytes = NULL;
+        size_t n = 0;
+        fr_checkpoint *checkpoint = fr_fixture_checkpoint(2, true, 5);
+        fr_checkpoint_task *task = &checkpoint->tasks[1];
+        char **text = i == 0   ? &task->chat_template
+                      : i == 1 ? &task->chat_arguments
+                               : &task->chat_clock;
+        task->slides = i == 2;
+        FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), TEXT, text));
+        CU_ASSERT_EQUAL(fr_checkpoint_minor(checkpoint), 4);
+        round_trip(checkpoint);
+        write_and_read_bytes(checkpoint, "chat.h5", &bytes, &n);
+        CU_ASSERT_EQUAL(strncmp(bytes, "Forerun checkpoint 2.4\n", 23), 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(bytes + FR_HEADER_BYTES, "\"schema_minor\":4,"));
+        free(bytes);
+        fr_checkpoint_destroy(&checkpoint);
+    }
+}
+
 static void name_that_is_no_single_path_part_is_refused(void)
 {
     static const char *const BAD[] = {"",  ".",    "...", "a/b",
@@ -405,6 +429,7 @@ static const fr_case CASES[] = {
     FR_CASE(same_content_gives_the_same_bytes),
     FR_CASE(header_shows_the_digest_as_text),
     FR_CASE(only_a_prefix_that_slides_changes_its_file),
+    FR_CASE(what_is_kept_of_a_chat_raises_the_version),
     FR_CASE(name_that_is_no_single_path_part_is_refused),
     FR_CASE(two_tasks_of_one_name_are_refused),
     FR_CASE(impossible_sizes_are_refused),

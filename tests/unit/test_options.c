@@ -3,6 +3,7 @@
 #include "base/options.h"
 #include "support/suite.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,18 @@ static const fr_option OPTIONS[] = {
     {"temperature", "X", "spread"},
     {NULL, NULL, NULL},
 };
-static const fr_command COMMAND = {"try", "A B", 2, "what it is for", OPTIONS};
+static const fr_command COMMAND = {"try", "A B", 2, "what it is for", OPTIONS, NULL};
 static const fr_option NO_OPTIONS[] = {{NULL, NULL, NULL}};
-static const fr_command BARE = {"bare", "", 0, "nothing", NO_OPTIONS};
+static const fr_command BARE = {"bare", "", 0, "nothing", NO_OPTIONS, NULL};
+
+static const fr_verb VERBS[] = {
+    {"list", "FILE", 1, 1, "json", "print a line a part"},
+    {"join", "FILE PART...", 2, INT_MAX, "seed model", "make one of several parts"},
+    {"tidy", "", 0, 0, "", "remove what is left over"},
+    {NULL, NULL, 0, 0, NULL, NULL},
+};
+static const fr_command WITH_VERBS = {"keep",       "WORD ...", 0,
+                                      "keep parts", OPTIONS,    VERBS};
 
 /* Parse the words of `line` (split at blanks; a word "@" is an empty argument) as arguments of `command`. */
 static char words[512];
@@ -161,6 +171,64 @@ static void wrong_number_of_positionals_is_refused(void)
     assert_refused(&BARE, "a", "got 1");
 }
 
+static fr_options *parse_verb(const char *line)
+{
+    fr_options *options = NULL;
+    FR_ASSERT_OK(parse(&WITH_VERBS, line, &options));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(options);
+    return options;
+}
+
+static void verb_is_the_first_positional(void)
+{
+    fr_options *o = parse_verb("list a --json");
+    CU_ASSERT_EQUAL(fr_options_verb(o), 0);
+    CU_ASSERT_EQUAL(fr_options_n_positionals(o), 1);
+    CU_ASSERT_STRING_EQUAL(fr_options_positional(o, 0), "a");
+    CU_ASSERT_PTR_NULL(fr_options_positional(o, 1));
+    CU_ASSERT_TRUE(fr_options_has(o, "json"));
+    fr_options_destroy(&o);
+    o = parse_verb("--seed 3 join a b --model m c list");
+    CU_ASSERT_EQUAL(fr_options_verb(o), 1);
+    CU_ASSERT_EQUAL(fr_options_n_positionals(o), 4);
+    CU_ASSERT_STRING_EQUAL(fr_options_positional(o, 0), "a");
+    CU_ASSERT_STRING_EQUAL(fr_options_positional(o, 3), "list");
+    fr_options_destroy(&o);
+    o = parse_verb("-- join --seed b");
+    CU_ASSERT_EQUAL(fr_options_verb(o), 1);
+    CU_ASSERT_STRING_EQUAL(fr_options_positional(o, 0), "--seed");
+    fr_options_destroy(&o);
+    o = parse_verb("tidy");
+    CU_ASSERT_EQUAL(fr_options_verb(o), 2);
+    CU_ASSERT_EQUAL(fr_options_n_positionals(o), 0);
+    fr_options_destroy(&o);
+    o = parse_well("a b");
+    CU_ASSERT_EQUAL(fr_options_verb(o), -1);
+    CU_ASSERT_EQUAL(fr_options_n_positionals(o), 2);
+    fr_options_destroy(&o);
+}
+
+static void wrong_verbs_and_what_they_do_not_take_are_refused(void)
+{
+    assert_refused(&WITH_VERBS, "", "forerun keep needs a word that says what to do");
+    assert_refused(&WITH_VERBS, "--json", "needs a word");
+    assert_refused(&WITH_VERBS, "lst a",
+                   "forerun keep does not know the word lst; did you mean list?");
+    assert_refused(&WITH_VERBS, "@", "does not know the word");
+    assert_refused(&WITH_VERBS, "completely-else", "forerun keep --help lists all");
+    assert_refused(&WITH_VERBS, "list",
+                   "forerun keep list takes 1 argument (FILE), got 0");
+    assert_refused(&WITH_VERBS, "list a b", "got 2");
+    assert_refused(&WITH_VERBS, "join a",
+                   "forerun keep join takes at least 2 arguments (FILE PART...), got "
+                   "1");
+    assert_refused(&WITH_VERBS, "tidy a", "forerun keep tidy takes 0 arguments");
+    assert_refused(&WITH_VERBS, "join a b --json",
+                   "forerun keep join does not take --json; see forerun keep --help");
+    assert_refused(&WITH_VERBS, "tidy --seed 1", "does not take --seed");
+    assert_refused(&WITH_VERBS, "join a b --modle x", "did you mean --model?");
+}
+
 static void help_needs_nothing_else(void)
 {
     fr_options *o = parse_well("--help");
@@ -169,9 +237,17 @@ static void help_needs_nothing_else(void)
     o = parse_well("a b c d --json --help");
     CU_ASSERT_TRUE(fr_options_help(o));
     fr_options_destroy(&o);
+    o = parse_verb("--help");
+    CU_ASSERT_TRUE(fr_options_help(o));
+    CU_ASSERT_EQUAL(fr_options_verb(o), -1);
+    fr_options_destroy(&o);
+    o = parse_verb("nothing known --json --help");
+    CU_ASSERT_TRUE(fr_options_help(o));
+    fr_options_destroy(&o);
 }
 
-static void help_text_lists_every_option(void)
+/* The caller frees it. */
+static char *help_of(const fr_command *command)
 {
     char path[PATH_BYTES];
     char *text = NULL;
@@ -179,9 +255,28 @@ static void help_text_lists_every_option(void)
     (void)snprintf(path, sizeof path, "%s/help", fr_test_folder());
     FILE *file = fopen(path, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    fr_command_help(&COMMAND, file);
+    fr_command_help(command, file);
     CU_ASSERT_EQUAL(fclose(file), 0);
     FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &text, &n));
+    return text;
+}
+
+static void help_text_lists_every_verb(void)
+{
+    char *text = help_of(&WITH_VERBS);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "usage: forerun keep WORD ... [options]\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, "\n  join FILE PART... [options]\n        make one of"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n  --seed N "));
+    for (const fr_verb *v = VERBS; v->name != NULL; v++) {
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, v->help));
+    }
+    free(text);
+}
+
+static void help_text_lists_every_option(void)
+{
+    char *text = help_of(&COMMAND);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "usage: forerun try A B [options]\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nwhat it is for\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n  --model PATH            the base\n"));
@@ -275,8 +370,11 @@ static const fr_case CASES[] = {
     FR_CASE(long_unknown_option_is_refused),
     FR_CASE(missing_and_unexpected_values_are_refused),
     FR_CASE(wrong_number_of_positionals_is_refused),
+    FR_CASE(verb_is_the_first_positional),
+    FR_CASE(wrong_verbs_and_what_they_do_not_take_are_refused),
     FR_CASE(help_needs_nothing_else),
     FR_CASE(help_text_lists_every_option),
+    FR_CASE(help_text_lists_every_verb),
     FR_CASE(needed_option_is_named_when_absent),
     FR_CASE(whole_numbers_stay_within_their_range),
     FR_CASE(numbers_are_finite),

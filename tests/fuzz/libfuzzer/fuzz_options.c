@@ -14,7 +14,28 @@ static const fr_option TABLE[] = {{"model", "PATH", "a path"},
                                   {"json", NULL, "a flag"},
                                   {"set", "a.b=c", "again and again"},
                                   {NULL, NULL, NULL}};
-static const fr_command COMMAND = {"try", "FILE", 1, "for trying", TABLE};
+static const fr_command COMMAND = {"try", "FILE", 1, "for trying", TABLE, NULL};
+
+static const fr_verb VERBS[] = {{"list", "FILE", 1, 1, "", "one"},
+                                {"join", "FILE PART...", 2, 4, "model json", "several"},
+                                {NULL, NULL, 0, 0, NULL, NULL}};
+static const fr_command WITH_VERBS = {"keep", "VERB ...", 0, "for parts", TABLE, VERBS};
+
+static void use_verb(const fr_options *options)
+{
+    int verb = fr_options_verb(options);
+    int n = fr_options_n_positionals(options);
+    if (fr_options_help(options)) {
+        return;
+    }
+    fuzz_check(verb == 0 || verb == 1, "a verb is there");
+    fuzz_check(n >= VERBS[verb].least && n <= VERBS[verb].most,
+               "as many positionals as the verb takes");
+    fuzz_check(fr_options_positional(options, n - 1) != NULL &&
+                   fr_options_positional(options, n) == NULL,
+               "and not one more");
+    fuzz_check(!fr_options_has(options, "set"), "no option that no verb takes");
+}
 
 static void use_options(fr_ctx *ctx, const fr_options *options)
 {
@@ -60,6 +81,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (fuzz_answer(ctx, fr_options_parse(ctx, &COMMAND, n, words, &options))) {
         use_options(ctx, options);
+    }
+    fr_options_destroy(&options);
+    if (fuzz_answer(ctx, fr_options_parse(ctx, &WITH_VERBS, n, words, &options))) {
+        use_verb(options);
     }
     fr_options_destroy(&options);
     free(text);
