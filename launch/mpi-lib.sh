@@ -300,7 +300,7 @@ make_launcher() {
         case $name in
         FORERUN_MPIRUN | FORERUN_MPIRUN_ARGS | FORERUN_KEEPALIVE | FORERUN_SHARE_CORES | FORERUN_EXPORT) ;;
         FORERUN_RESTART_DELAY) ;;
-        FORERUN_* | OMP_* | LD_LIBRARY_PATH)
+        FORERUN_* | OMP_* | LD_LIBRARY_PATH | HF_HOME | HF_HUB_CACHE | HUGGINGFACE_HUB_CACHE) # the last: where models lie
             launcher+=(-x "$name")
             shown+=("$name")
             ;;

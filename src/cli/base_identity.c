@@ -1,12 +1,15 @@
 #include "cli/base_identity.h"
 
+#include "model/files/where.h"
+
 #include <stdlib.h>
 
 fr_status fr_base_identity_open(fr_ctx *ctx, const char *model, fr_base_identity *out)
 {
     *out = (fr_base_identity){0};
-    FR_TRY(fr_weights_open(ctx, model, &out->weights));
-    FR_TRY(fr_tokens_open(ctx, model, &out->tokens));
+    FR_TRY(fr_model_find(ctx, model, FR_MODEL_WHOLE, &out->path));
+    FR_TRY(fr_weights_open(ctx, out->path, &out->weights));
+    FR_TRY(fr_tokens_open(ctx, out->path, &out->tokens));
     return fr_identity_shape(ctx, out->weights, out->tokens.tokenizer, &out->shape);
 }
 
@@ -25,6 +28,7 @@ fr_status fr_base_identity_hash(fr_ctx *ctx, fr_group *world, fr_base_identity *
 
 void fr_base_identity_close(fr_base_identity *base)
 {
+    free(base->path);
     free(base->shape);
     fr_tokens_close(&base->tokens);
     fr_weights_close(&base->weights);

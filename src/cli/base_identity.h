@@ -8,13 +8,14 @@
 #include "model/weights/identity.h"
 
 typedef struct fr_base_identity {
+    char *path; /* fr_model_find */
     fr_weights *weights;
     fr_tokens tokens;
     char *shape; /* fr_identity_shape */
     uint8_t digest[FR_DIGEST_BYTES];
 } fr_base_identity;
 
-/** Open the files; the digest is not known yet. Also after a failure the caller closes it. */
+/** Find the model by its name and open its files; the digest is not known yet. Also after a failure the caller closes it. */
 FR_MUST_CHECK fr_status fr_base_identity_open(fr_ctx *ctx, const char *model,
                                               fr_base_identity *out);
 

@@ -5,6 +5,7 @@
 #include "base/output.h"
 #include "cli/export.h"
 #include "cli/inference_options.h"
+#include "model/files/where.h"
 #include "train/checkpoint/prefix_file.h"
 
 #include <stdio.h>
@@ -15,9 +16,9 @@ static const fr_option OPTIONS[] = {
      "peft: the folder of an adapter PREFIX_TUNING; llama.cpp: a state file "
      "(required)"},
     {"prefix", "FILE[:TASK]", "the prefix (required)"},
-    {"model", "PATH",
-     "the base, GGUF file or Hugging Face folder; the prefix must be of it (llama.cpp: "
-     "required, the GGUF file that it loads)"},
+    {"model", "MODEL",
+     "the base, GGUF file, Hugging Face folder or OWNER/NAME in the hub's cache; the "
+     "prefix must be of it (llama.cpp: required, the GGUF file that it loads)"},
     FR_EXPORT_PEFT_OPTIONS,
     FR_EXPORT_LLAMA_OPTIONS,
     {NULL, NULL, NULL},
@@ -54,7 +55,7 @@ static fr_status open_prefix(fr_export *e)
 }
 
 /* As `eval` compares them: another shape is refused, other weights of the same shape give a warning. */
-static fr_status check_model(fr_export *e)
+static fr_status check_model(fr_export *e, const fr_export_format *to)
 {
     fr_ctx *ctx = e->cli->ctx;
     const fr_checkpoint *c = e->checkpoint;
@@ -62,6 +63,7 @@ static fr_status check_model(fr_export *e)
         return FR_OK;
     }
     FR_TRY(fr_base_identity_open(ctx, e->model, &e->base));
+    FR_TRY(to->check_base != NULL ? to->check_base(e) : FR_OK);
     const fr_arch *arch = fr_weights_arch(e->base.weights);
     FR_TRY(fr_prefix_file_check(ctx, e->prefix, e->task, arch));
     FR_TRY(
@@ -127,10 +129,10 @@ static fr_status run(fr_export *e)
     e->target = fr_options_positional(e->cli->options, 0);
     e->model = fr_options_text(e->cli->options, "model");
     FR_TRY(fr_output_apart_prefix(ctx, "TARGET", e->target, "--prefix", e->prefix));
-    FR_TRY(fr_output_apart(ctx, "TARGET", e->target, "--model", e->model));
+    FR_TRY(fr_model_apart(ctx, "TARGET", e->target, "--model", e->model));
     FR_TRY(to->check(e));
     FR_TRY(open_prefix(e));
-    FR_TRY(check_model(e));
+    FR_TRY(check_model(e, to));
     FR_TRY(check_windows(e, to));
     return to->write(e);
 }

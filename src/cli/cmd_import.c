@@ -9,6 +9,7 @@
 #include "cli/base_identity.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "model/files/where.h"
 #include "train/exchange/peft.h"
 
 #include <stdio.h>
@@ -17,8 +18,10 @@
 
 static const fr_option OPTIONS[] = {
     {"from", "FORMAT", "peft: the folder of an adapter (required)"},
-    {"model", "PATH",
-     "the base it was trained over, GGUF file or Hugging Face folder (required)"},
+    {"model", "MODEL",
+     "the base it was trained over: GGUF file, Hugging Face folder, or OWNER/NAME in "
+     "the "
+     "hub's cache (required)"},
     {"output", "FILE.h5", "the prefix file to write (required)"},
     {"task", "NAME", "name of the task in it (default: imported)"},
     {"template", "T",
@@ -90,7 +93,7 @@ static fr_status read_options(job *i)
     }
     FR_TRY(fr_output_check(ctx, i->output));
     FR_TRY(fr_output_apart(ctx, "--output", i->output, "SOURCE", i->source));
-    return fr_output_apart(ctx, "--output", i->output, "--model", i->model);
+    return fr_model_apart(ctx, "--output", i->output, "--model", i->model);
 }
 
 /* The other program keeps nothing of how rows are read, so they are read as over the base alone. */

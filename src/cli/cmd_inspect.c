@@ -13,7 +13,7 @@
 #include "cli/checkpoint_report.h"
 #include "cli/commands.h"
 #include "cli/path_ending.h"
-#include "model/files/foreign.h"
+#include "model/files/where.h"
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
 #include "train/checkpoint/checkpoint.h"
@@ -97,6 +97,14 @@ static void print_ends(const fr_ends *ends)
     }
 }
 
+static void print_files(const fr_weights *weights)
+{
+    if (fr_weights_n_files(weights) > 1) {
+        fr_print_line(stdout, "weights        in %lld files",
+                      (long long)fr_weights_n_files(weights));
+    }
+}
+
 static fr_status inspect_model(const fr_cli *cli, const char *path)
 {
     fr_weights *weights = NULL;
@@ -112,6 +120,7 @@ static fr_status inspect_model(const fr_cli *cli, const char *path)
     }
     if (status == FR_OK) {
         print_arch(weights);
+        print_files(weights);
         print_ends(&tokens.ends);
         fr_print_line(stdout, "identity       %s", shape);
         if (fr_options_has(cli->options, "tensors")) {
@@ -165,10 +174,8 @@ static fr_status inspect_rows(const fr_cli *cli, const char *path)
     return status;
 }
 
-fr_status fr_cmd_inspect(const fr_cli *cli)
+static fr_status inspect_path(const fr_cli *cli, const char *path)
 {
-    const char *path = fr_options_positional(cli->options, 0);
-    FR_TRY(fr_foreign_path(cli->ctx, path));
     if (!fr_is_folder(path)) {
         int file = -1;
         FR_TRY(fr_file_open(cli->ctx, path,
@@ -185,4 +192,14 @@ fr_status fr_cmd_inspect(const fr_cli *cli)
         return inspect_config(cli, path);
     }
     return inspect_model(cli, path);
+}
+
+fr_status fr_cmd_inspect(const fr_cli *cli)
+{
+    char *path = NULL;
+    FR_TRY(fr_model_find(cli->ctx, fr_options_positional(cli->options, 0),
+                         FR_MODEL_WHOLE, &path));
+    fr_status status = inspect_path(cli, path);
+    free(path);
+    return status;
 }

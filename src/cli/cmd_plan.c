@@ -19,6 +19,7 @@
 #include "cli/plan_report.h"
 #include "cli/plan_sources.h"
 #include "device/kinds.h"
+#include "model/files/where.h"
 #include "train/session/session.h"
 
 #include <math.h>
@@ -288,12 +289,12 @@ static fr_status choose(const fr_cli *cli, fr_layout_problem *problem,
 
 /* Weights that stay in the file count with their size there; without the file they count as converted. */
 static fr_status open_weights(const fr_cli *cli, const fr_config *config,
-                              fr_weights **out)
+                              const char *model, fr_weights **out)
 {
     if (!config->base.quantised) {
         return FR_OK;
     }
-    fr_status status = fr_weights_open(cli->ctx, config->base.path, out);
+    fr_status status = fr_weights_open(cli->ctx, model, out);
     if (status == FR_ERR_DATA) {
         fr_ctx_clear_error(cli->ctx);
         status = FR_OK;
@@ -302,7 +303,8 @@ static fr_status open_weights(const fr_cli *cli, const fr_config *config,
 }
 
 /* `problem` refers to `arch` before it is read: only its address is needed until the layouts are listed. */
-static fr_status plan(const fr_cli *cli, const fr_config *config)
+static fr_status plan_model(const fr_cli *cli, const fr_config *config,
+                            const char *model)
 {
     fr_arch arch = {.n_layers = 0};
     fr_plan_assumed assumed;
@@ -312,21 +314,32 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     fr_plan_report report = {.config = config,
                              .problem = &problem,
                              .model = config->base.path,
+                             .path = model,
                              .loading = {.disk = FR_PLAN_DISK}};
     FR_TRY(read_ranks(cli, &report, &problem));
     FR_TRY(read_machine(cli, &report, &problem.machine));
     FR_TRY(read_assumed(cli, &assumed));
-    FR_TRY(fr_arch_read(cli->ctx, config->base.path, &arch));
-    FR_TRY(fr_plan_sources_open(cli->ctx, config, &arch, &assumed, &sources));
+    FR_TRY(fr_arch_read(cli->ctx, model, &arch));
+    FR_TRY(fr_plan_sources_open(cli->ctx, config, model, &arch, &assumed, &sources));
     problem.sources = sources.sources;
     report.tasks = sources.tasks;
-    fr_status status = open_weights(cli, config, &weights);
+    fr_status status = open_weights(cli, config, model, &weights);
     problem.weights_in_file = weights;
     if (status == FR_OK) {
         status = choose(cli, &problem, &report);
     }
     fr_weights_close(&weights);
     fr_plan_sources_close(&sources);
+    return status;
+}
+
+/* Weights are not needed. */
+static fr_status plan(const fr_cli *cli, const fr_config *config)
+{
+    char *model = NULL;
+    FR_TRY(fr_model_find(cli->ctx, config->base.path, FR_MODEL_HEAD, &model));
+    fr_status status = plan_model(cli, config, model);
+    free(model);
     return status;
 }
 
@@ -339,7 +352,7 @@ static fr_status check_svg(const fr_cli *cli, const fr_config *config)
         return FR_OK;
     }
     FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "CONFIG", file));
-    FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "base.path", config->base.path));
+    FR_TRY(fr_model_apart(cli->ctx, "--svg", svg, "base.path", config->base.path));
     for (int64_t i = 0; i < config->n_tasks; i++) {
         const fr_task_config *task = &config->tasks[i];
         FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "train", task->train));

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "model/files/where.h"
 #include "model/text/tokens.h"
 #include "train/data/row.h"
 #include "train/data/row_files.h"
@@ -24,7 +25,8 @@
 #include <string.h>
 
 static const fr_option OPTIONS[] = {
-    {"model", "PATH", "GGUF file or Hugging Face folder (required)"},
+    {"model", "MODEL",
+     "GGUF file, Hugging Face folder, or OWNER/NAME in the hub's cache (required)"},
     {"jsonl", NULL,
      "read one JSON string per line, write one JSON array of ids per line"},
     {"no-special", NULL, "treat special tokens in the text as plain text"},
@@ -364,12 +366,21 @@ static fr_status tokenize_file(const fr_cli *cli, const fr_tokenizer *tokenizer)
     return status;
 }
 
+static fr_status open_tokenizer(fr_ctx *ctx, const char *model, fr_tokenizer **out)
+{
+    char *path = NULL;
+    FR_TRY(fr_model_find(ctx, model, FR_MODEL_HEAD, &path));
+    fr_status status = fr_tokenizer_open(ctx, path, out);
+    free(path);
+    return status;
+}
+
 fr_status fr_cmd_tokenize(const fr_cli *cli)
 {
     const char *model = NULL;
     fr_tokenizer *tokenizer = NULL;
     FR_TRY(fr_options_need(cli->ctx, cli->options, "model", &model));
-    FR_TRY(fr_tokenizer_open(cli->ctx, model, &tokenizer));
+    FR_TRY(open_tokenizer(cli->ctx, model, &tokenizer));
     bool of_rows =
         fr_options_has(cli->options, "rows") || fr_options_has(cli->options, "chat");
     fr_status status = of_rows ? tokenize_file(cli, tokenizer)

@@ -28,6 +28,8 @@ typedef struct fr_export_format {
     bool knows_windows;
     /* Before any work: options and whether `target` may be written. */
     fr_status (*check)(const fr_export *e);
+    /* Of the base, once it is open and before its weights are hashed; NULL: any will do. */
+    fr_status (*check_base)(const fr_export *e);
     fr_status (*write)(const fr_export *e);
 } fr_export_format;
 

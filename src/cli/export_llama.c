@@ -68,14 +68,18 @@ static fr_status check(const fr_export *of)
     llama_export e;
     FR_TRY(fr_options_need(of->cli->ctx, of->cli->options, "model", &model));
     FR_TRY(read_options(of, &e));
-    if (fr_is_folder(model)) {
-        return FR_FAIL(of->cli->ctx, FR_ERR_ARG,
-                       "--model is the folder %s; it must be the GGUF file that "
-                       "llama.cpp loads. A prefix of a folder fits the GGUF file that "
-                       "was made from it",
-                       model);
-    }
     return fr_output_check(of->cli->ctx, of->target);
+}
+
+static fr_status check_base(const fr_export *of)
+{
+    return fr_is_folder(of->base.path)
+               ? FR_FAIL(of->cli->ctx, FR_ERR_ARG,
+                         "--model is the folder %s; it must be the GGUF file that "
+                         "llama.cpp loads. A prefix of a folder fits the GGUF file "
+                         "that was made from it",
+                         of->base.path)
+               : FR_OK;
 }
 
 /* llama.cpp's --prompt-cache expects one id more than there are positions, computes it again and goes on behind it. That must
@@ -187,4 +191,4 @@ static fr_status write(const fr_export *of)
     return status;
 }
 
-const fr_export_format FR_EXPORT_LLAMA = {"llama.cpp", true, check, write};
+const fr_export_format FR_EXPORT_LLAMA = {"llama.cpp", true, check, check_base, write};

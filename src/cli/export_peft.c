@@ -22,4 +22,4 @@ static fr_status write(const fr_export *e)
     return FR_OK;
 }
 
-const fr_export_format FR_EXPORT_PEFT = {"peft", false, check, write};
+const fr_export_format FR_EXPORT_PEFT = {"peft", false, check, NULL, write};

@@ -11,6 +11,7 @@
 #include "base/output.h"
 #include "cli/path_ending.h"
 #include "device/kinds.h"
+#include "model/files/where.h"
 #include "train/checkpoint/prefix_file.h"
 #include "train/config/written.h"
 #include "train/data/text.h"
@@ -129,9 +130,14 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
 static const char *const ENDINGS[] = {"", ".part", ".part.info"};
 enum { ALONE = 1, WITH_PARTS = 3, NAME_BYTES = 48 };
 
+/* fr_output_apart, or fr_model_apart for the name of a model. */
+typedef fr_status (*apart)(fr_ctx *ctx, const char *option, const char *output,
+                           const char *reader, const char *input);
+
 /* Option `name` with its output, or with what is written beside it, against one file that is read. */
-static fr_status apart_from(fr_ctx *ctx, const char *name, const char *output,
-                            int n_endings, const char *reader, const char *input)
+static fr_status apart_by(apart compare, fr_ctx *ctx, const char *name,
+                          const char *output, int n_endings, const char *reader,
+                          const char *input)
 {
     fr_status status = FR_OK;
     for (int i = 0; i < n_endings && status == FR_OK; i++) {
@@ -139,10 +145,16 @@ static fr_status apart_from(fr_ctx *ctx, const char *name, const char *output,
         char *path = NULL;
         FR_TRY(fr_path_with_ending(ctx, output, ENDINGS[i], &path));
         (void)snprintf(option, sizeof option, "--%s%s", name, i > 0 ? ": its" : "");
-        status = fr_output_apart(ctx, option, path, reader, input);
+        status = compare(ctx, option, path, reader, input);
         free(path);
     }
     return status;
+}
+
+static fr_status apart_from(fr_ctx *ctx, const char *name, const char *output,
+                            int n_endings, const char *reader, const char *input)
+{
+    return apart_by(fr_output_apart, ctx, name, output, n_endings, reader, input);
 }
 
 /* The file of a FILE[:TASK]; the caller frees. */
@@ -184,8 +196,8 @@ static fr_status apart_from_all(fr_ctx *ctx, const fr_options *options,
     fr_status status = apart_from(ctx, name, output, n_endings, "--prefix", file);
     free(file);
     FR_TRY(status);
-    return apart_from(ctx, name, output, n_endings, "--model",
-                      fr_options_text(options, "model"));
+    return apart_by(fr_model_apart, ctx, name, output, n_endings, "--model",
+                    fr_options_text(options, "model"));
 }
 
 fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,

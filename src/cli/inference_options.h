@@ -20,7 +20,8 @@
     }
 
 #define FR_INFERENCE_OPTIONS                                                           \
-    {"model", "PATH", "GGUF file or Hugging Face folder (required)"},                  \
+    {"model", "MODEL",                                                                 \
+     "GGUF file, Hugging Face folder, or OWNER/NAME in the hub's cache (required)"},   \
         {"prefix", "FILE[:TASK]",                                                      \
          "prefix or checkpoint file (default: the base alone)"},                       \
         {"template", "T",                                                              \

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/quantity.h"
 #include "cli/path_ending.h"
+#include "model/files/part_name.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -29,12 +30,29 @@ static int64_t size_of(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : 0;
 }
 
-/* Of a GGUF file, or of a folder's safetensors; 0: they do not exist here. */
+/* The other parts of a model in several GGUF files. */
+static fr_status add_parts(fr_ctx *ctx, const char *model, int64_t *bytes)
+{
+    static const char GGUF[] = ".gguf";
+    fr_part_name part;
+    if (!fr_part_name_read(model, GGUF, &part)) {
+        return FR_OK;
+    }
+    for (int64_t i = 1; i <= part.count; i++) {
+        char *path = NULL;
+        FR_TRY(fr_part_path(ctx, model, &part, GGUF, i, &path));
+        *bytes += i != part.number ? size_of(path) : 0;
+        free(path);
+    }
+    return FR_OK;
+}
+
+/* Of a GGUF file with its other parts, or of a folder's safetensors; 0: they do not exist here. */
 static fr_status file_bytes(fr_ctx *ctx, const char *model, int64_t *out)
 {
     *out = size_of(model);
     DIR *folder = *out == 0 ? opendir(model) : NULL;
-    fr_status status = FR_OK;
+    fr_status status = *out > 0 ? add_parts(ctx, model, out) : FR_OK;
     const struct dirent *entry = NULL;
     while (status == FR_OK && folder != NULL && (entry = readdir(folder)) != NULL) {
         char *path = NULL;
@@ -107,7 +125,7 @@ fr_status fr_plan_loading_forecast(fr_ctx *ctx, fr_plan_report *report)
     fr_plan_loading *out = &report->loading;
     int64_t n_layers = report->problem->arch->n_layers;
     double whole = (double)stage_bytes(report, 0, n_layers);
-    FR_TRY(file_bytes(ctx, report->model, &out->model_bytes));
+    FR_TRY(file_bytes(ctx, report->path, &out->model_bytes));
     out->file_is_here = out->model_bytes > 0;
     if (!out->file_is_here) {
         out->model_bytes = (int64_t)whole;

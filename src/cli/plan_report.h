@@ -48,7 +48,8 @@ typedef struct fr_plan_needed {
 typedef struct fr_plan_report {
     const fr_config *config;
     const fr_layout_problem *problem; /* of the config */
-    const char *model;
+    const char *model;                /* as the config names it */
+    const char *path;                 /* where its files are */
     int64_t node_memory;
     bool memory_is_here; /* this machine's available memory was taken */
     fr_memory_share memory_here;

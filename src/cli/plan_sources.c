@@ -99,14 +99,14 @@ static fr_status open_task(const fr_task_env *env, const fr_plan_assumed *assume
     return FR_OK;
 }
 
-fr_status fr_plan_sources_open(fr_ctx *ctx, const fr_config *config,
+fr_status fr_plan_sources_open(fr_ctx *ctx, const fr_config *config, const char *model,
                                const fr_arch *arch, const fr_plan_assumed *assumed,
                                fr_plan_sources *out)
 {
     int64_t n = config->n_tasks;
     *out = (fr_plan_sources){.n_tasks = n};
     fr_tokens tokens;
-    fr_status status = fr_tokens_open(ctx, config->base.path, &tokens);
+    fr_status status = fr_tokens_open(ctx, model, &tokens);
     out->tokenizer = tokens.tokenizer;
     out->no_tokenizer = tokens.no_tokenizer;
     if (status == FR_OK) {

@@ -22,9 +22,9 @@ typedef struct fr_plan_sources {
     fr_plan_task *tasks;         /* [n_tasks] */
 } fr_plan_sources;
 
-/** FR_ERR_DATA for a broken data file; a missing one is not an error. */
+/** `model` is the path of the base. FR_ERR_DATA for a broken data file; a missing one is not an error. */
 FR_MUST_CHECK fr_status fr_plan_sources_open(fr_ctx *ctx, const fr_config *config,
-                                             const fr_arch *arch,
+                                             const char *model, const fr_arch *arch,
                                              const fr_plan_assumed *assumed,
                                              fr_plan_sources *out);
 void fr_plan_sources_close(fr_plan_sources *sources);

@@ -97,7 +97,7 @@ everywhere 3 "the weights are quantised by fbgemm_fp8" "$work/fp8"
 planned "the weights are quantised by fbgemm_fp8" "$work/fp8"
 
 # ---- paths and folders
-everywhere 3 "hf download Owner/Model --local-dir models/Model" Owner/Model
+everywhere 3 "fetch it with 'hf download Owner/Model' and give Owner/Model" Owner/Model
 planned "hf download Owner/Model" Owner/Model
 expect 3 "$FORERUN" tokenize --model Owner/Model
 says "hf download Owner/Model"

@@ -74,9 +74,9 @@ cat >"$work/short.sh" <<'SH'
 "$@" -n 2 "$work/c.yaml" --dry-run -- --set "run.dir=$work/dry run" --set run.steps=3 --set tasks.t.optimizer.schedule=constant
 SH
 export work
-expect 0 bash "$work/short.sh" "${launch[@]}"
+expect 0 env HF_HOME="$work/hub" bash "$work/short.sh" "${launch[@]}"
 [ ! -e "$work/dry run" ] || fail "a dry run made the run folder"
-for part in oob_tcp_keepalive_time 'FORERUN_TIMEOUT_X=a\ value' '-x FORERUN_TIMEOUT_X' ' --resume '; do
+for part in oob_tcp_keepalive_time 'FORERUN_TIMEOUT_X=a\ value' '-x FORERUN_TIMEOUT_X' '-x HF_HOME' ' --resume '; do
     grep -qF -- "$part" "$work/out" || fail "the dry run lacks $part: $(cat "$work/out")"
 done
 mkdir -p "$work/dry run/log"

@@ -1,5 +1,8 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/file.h"
 #include "device/cpu/cpu.h"
 #include "device/host.h"
+#include "model/files/where.h"
 #include "model/network/stage.h"
 #include "model/text/dialogue.h"
 #include "model/text/tokens.h"
@@ -175,6 +178,54 @@ static void gguf_model_survives_each_failed_allocation(void)
     sweep_weights("llama gguf", path);
 }
 
+static void gguf_in_parts_survives_each_failed_allocation(void)
+{
+    const char *folder = fr_test_folder();
+    fr_gguf_writer *writer = fr_gguf_writer_create();
+    fr_gguf_writer_add_folder(writer, fr_test_data("golden/tiny_llama"));
+    fr_gguf_writer_write_parts(writer, folder, "m", 3);
+    fr_gguf_writer_destroy(&writer);
+    sweep_weights("llama gguf, its last part",
+                  fr_test_path(folder, "m-00003-of-00003.gguf"));
+}
+
+static fr_status find_model(fr_ctx *ctx, void *name)
+{
+    char *path = NULL;
+    fr_status status = fr_model_find(ctx, name, FR_MODEL_WHOLE, &path);
+    free(path);
+    return status;
+}
+
+static fr_status check_output(fr_ctx *ctx, void *output)
+{
+    return fr_model_apart(ctx, "--output", output, "--model", "org/name");
+}
+
+static void names_of_models_survive_each_failed_allocation(void)
+{
+    static const char COMMIT[] = "0123456789abcdef0123456789abcdef01234567";
+    const char *cache = fr_test_folder();
+    const char *model = fr_test_path(cache, "models--org--name");
+    const char *refs = fr_test_path(model, "refs");
+    const char *snapshot = fr_test_path(fr_test_path(model, "snapshots"), COMMIT);
+    FR_ASSERT_OK(fr_make_folder(fr_test_ctx(), refs));
+    FR_ASSERT_OK(fr_make_folder(fr_test_ctx(), snapshot));
+    fr_test_write_text(fr_test_path(refs, "main"), COMMIT);
+    char *file = keep_path(fr_test_path(snapshot, "m-00001-of-00002.gguf"));
+    fr_test_write_text(file, "x");
+    fr_test_write_text(fr_test_path(snapshot, "m-00002-of-00002.gguf"), "x");
+    char *name = keep_path("org/name");
+    (void)setenv("HF_HUB_CACHE", cache, 1);
+    CU_ASSERT_TRUE(fr_fault_sweep("a name of the hub", find_model, name) >= 10);
+    char *other = keep_path(fr_test_path(cache, "other"));
+    fr_test_write_text(other, "x");
+    CU_ASSERT_TRUE(fr_fault_sweep("an output", check_output, other) >= 10);
+    free(other);
+    free(file);
+    free(name);
+}
+
 static void gguf_tokenizer_survives_each_failed_allocation(void)
 {
     /* U+0120 stands for a space in byte-level vocabularies */
@@ -232,6 +283,8 @@ static void folder_tokenizer_survives_each_failed_allocation(void)
 static const fr_case CASES[] = {
     FR_CASE(model_folders_survive_each_failed_allocation),
     FR_CASE(gguf_model_survives_each_failed_allocation),
+    FR_CASE(gguf_in_parts_survives_each_failed_allocation),
+    FR_CASE(names_of_models_survive_each_failed_allocation),
     FR_CASE(stage_in_the_file_survives_each_failed_allocation),
     FR_CASE(gguf_tokenizer_survives_each_failed_allocation),
     FR_CASE(folder_tokenizer_survives_each_failed_allocation),

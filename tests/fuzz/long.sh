@@ -54,7 +54,7 @@ mkdir -p "$keep"
 longest() {
     case $1 in
         gguf | sealed) echo 32768 ;;
-        safetensors | shards) echo 8192 ;;
+        safetensors | shards | gguf_parts) echo 8192 ;;
         tokenizer) echo 16384 ;;
         *) echo 4096 ;;
     esac

@@ -27,11 +27,11 @@ USES = {
     "train/data": "base model/files model/network model/text train/checkpoint train/config",
     "train/step": "base comm device model model/network model/text train/checkpoint train/config train/data",
     "train/forecast": "base comm model model/network train/checkpoint train/config train/data train/step",
-    "train/session": "base comm device model/network model/text model/weights train/config train/forecast train/step",
+    "train/session": "base comm device model/files model/network model/text model/weights train/config train/forecast train/step",
     "train/inference": "base comm model/network model/text model/weights train/checkpoint train/data train/forecast train/session",
     "train/run": "base comm device model model/network model/text model/weights train/checkpoint train/config train/data"
                  " train/forecast train/session train/step",
-    "train/preflight": "base comm device model/weights train/config train/forecast train/session",
+    "train/preflight": "base comm device model/files model/weights train/config train/forecast train/session",
     "cli": "base comm device model model/families model/files model/network model/text model/weights train/checkpoint train/config"
            " train/data train/exchange train/forecast train/inference train/preflight train/run train/session train/step",
 }

@@ -275,3 +275,44 @@ void fr_gguf_writer_write(const fr_gguf_writer *writer, const char *path)
     fr_test_write(path, bytes, n_bytes);
     free(bytes);
 }
+
+fr_gguf_writer *fr_gguf_writer_part(const fr_gguf_writer *writer, int64_t number,
+                                    int64_t count)
+{
+    fr_gguf_writer *part = fr_gguf_writer_create();
+    size_t n = count_entries(writer, true);
+    size_t at = 0;
+    for (size_t i = 0; i < writer->n_entries; i++) {
+        const entry *from = &writer->entries[i];
+        bool is_here = number == 1;
+        if (from->is_tensor) {
+            is_here = (int64_t)(at++ * (size_t)count / n) == number - 1;
+        }
+        if (is_here) {
+            entry *to = fresh_entry(part, from->name, from->is_tensor);
+            append(&to->head, from->head.data, from->head.bytes);
+            append(&to->data, from->data.data, from->data.bytes);
+        }
+    }
+    uint16_t place[2] = {(uint16_t)(number - 1), (uint16_t)count};
+    int32_t n_tensors = (int32_t)n;
+    fr_gguf_writer_set_raw(part, "split.no", FR_GGUF_U16, &place[0], sizeof place[0]);
+    fr_gguf_writer_set_raw(part, "split.count", FR_GGUF_U16, &place[1],
+                           sizeof place[1]);
+    fr_gguf_writer_set_raw(part, "split.tensors.count", FR_GGUF_I32, &n_tensors,
+                           sizeof n_tensors);
+    return part;
+}
+
+void fr_gguf_writer_write_parts(const fr_gguf_writer *writer, const char *folder,
+                                const char *name, int64_t count)
+{
+    char file[128];
+    for (int64_t number = 1; number <= count; number++) {
+        fr_gguf_writer *part = fr_gguf_writer_part(writer, number, count);
+        (void)snprintf(file, sizeof file, "%s-%05d-of-%05d.gguf", name, (int)number,
+                       (int)count);
+        fr_gguf_writer_write(part, fr_test_path(folder, file));
+        fr_gguf_writer_destroy(&part);
+    }
+}

@@ -38,6 +38,16 @@ void fr_gguf_writer_set_tensor(fr_gguf_writer *writer, const char *name, uint32_
 /** Remove a key or tensor that is there. */
 void fr_gguf_writer_remove(fr_gguf_writer *writer, const char *name);
 
+/**
+ * Part `number` (from 1) of `count`, to be changed and written: an equal share of the tensors in their order, the metadata in the
+ * first part, and what every part says of the split. The caller destroys it.
+ */
+fr_gguf_writer *fr_gguf_writer_part(const fr_gguf_writer *writer, int64_t number,
+                                    int64_t count);
+/** Write all parts as `folder`/NAME-00001-of-....gguf. */
+void fr_gguf_writer_write_parts(const fr_gguf_writer *writer, const char *folder,
+                                const char *name, int64_t count);
+
 /** The file's bytes; the caller frees. */
 uint8_t *fr_gguf_writer_bytes(const fr_gguf_writer *writer, size_t *n_bytes);
 void fr_gguf_writer_write(const fr_gguf_writer *writer, const char *path);

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/files/hub.h"
 #include "model/files/names.h"
 
 #include <dirent.h>
@@ -23,49 +24,32 @@ static bool text_ends(fr_text text, const char *end)
 
 /* ---- paths ------------------------------------------------------------------------------------- */
 
-/* OWNER/NAME in the hub's alphabet, without the ending of a file. */
-static bool is_hub_name(const char *path)
-{
-    static const char ALPHABET[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        "0123456789-_.";
-    static const char *const ENDINGS[] = {".gguf", ".safetensors", ".json", ".h5",
-                                          ".bin"};
-    size_t owner = strspn(path, ALPHABET);
-    if (owner == 0 || path[owner] != '/' || path[0] == '.') {
-        return false;
-    }
-    const char *name = path + owner + 1;
-    size_t bytes = strspn(name, ALPHABET);
-    if (bytes == 0 || name[bytes] != '\0' || name[0] == '.') {
-        return false;
-    }
-    for (size_t i = 0; i < sizeof ENDINGS / sizeof ENDINGS[0]; i++) {
-        if (text_ends(fr_text_of(path), ENDINGS[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* If the first part is a folder on this machine, the text is a misspelt path and not a repository. */
-static fr_status check_hub_name(fr_ctx *ctx, const char *path, const char *name)
+/* Say how to fetch a model of the hub that is not in its cache. If the first part of a path is a folder on this machine, the
+ * text is a misspelt path and not a repository. */
+static fr_status check_hub_name(fr_ctx *ctx, const char *path, const char *text,
+                                const fr_hub_name *name)
 {
     char *owner = NULL;
-    FR_TRY(fr_copy_string(ctx, name, &owner));
-    *strchr(owner, '/') = '\0';
-    bool is_path = path == name && fr_is_folder(owner);
+    char *cache = NULL;
+    FR_TRY(fr_copy_string(ctx, text, &owner));
+    owner[name->owner.bytes] = '\0';
+    bool is_path = path == text && fr_is_folder(owner);
     free(owner);
     if (is_path) {
         return FR_OK;
     }
-    return FR_FAIL(
+    FR_TRY(fr_hub_folder(ctx, &cache));
+    fr_status status = FR_FAIL(
         ctx, FR_ERR_DATA,
-        "%s: there is no such file or folder. If it is the name of a "
-        "repository on the Hugging Face hub: Forerun downloads nothing; fetch "
-        "it with 'hf download %s --local-dir models/%s' and give that folder "
-        "(launch/fetch-model.sh gets a small model)",
-        path, name, strchr(name, '/') + 1);
+        "%s: there is no such file or folder, and the hub's cache (%s) has no model "
+        "%.*s/%.*s. Forerun downloads nothing: if it is the name of a repository on "
+        "the "
+        "Hugging Face hub, fetch it with '%s' and give %s",
+        path, cache != NULL ? cache : "its folder is unknown: HF_HOME is not set",
+        (int)name->owner.bytes, name->owner.data, (int)name->name.bytes,
+        name->name.data, fr_hub_command_for(name).text, text);
+    free(cache);
+    return status;
 }
 
 /* OWNER/NAME of an address on the hub, of whatever page or file; NULL if it is not such an address. */
@@ -92,7 +76,8 @@ static fr_status name_in_address(fr_ctx *ctx, const char *path, char **name)
     char *end = *name + strcspn(*name, "/?#@");
     end += *end == '/' ? 1 + strcspn(end + 1, "/?#@") : 0;
     *end = '\0';
-    if (!is_hub_name(*name)) {
+    fr_hub_name parts;
+    if (!fr_hub_name_read(*name, &parts)) {
         free(*name);
         *name = NULL;
     }
@@ -102,17 +87,18 @@ static fr_status name_in_address(fr_ctx *ctx, const char *path, char **name)
 static fr_status check_missing(fr_ctx *ctx, const char *path)
 {
     char *name = NULL;
+    fr_hub_name parts;
     FR_TRY(name_in_address(ctx, path, &name));
     fr_status status = FR_OK;
-    if (name != NULL) {
-        status = check_hub_name(ctx, path, name);
+    if (name != NULL && fr_hub_name_read(name, &parts)) {
+        status = check_hub_name(ctx, path, name, &parts);
     } else if (strstr(path, "://") != NULL) {
         status = FR_FAIL(ctx, FR_ERR_DATA,
                          "%s: this is an address, and Forerun downloads nothing; fetch "
                          "the model and give its file or folder",
                          path);
-    } else if (is_hub_name(path)) {
-        status = check_hub_name(ctx, path, path);
+    } else if (fr_hub_name_read(path, &parts)) {
+        status = check_hub_name(ctx, path, path, &parts);
     }
     free(name);
     return status;
@@ -167,7 +153,9 @@ static const folder_kind KINDS[] = {
      ", so it is a pipeline of several models; give the folder of one language model"},
     {"", ".gguf", EITHER, "; give that file, not the folder"},
     {"snapshots", "", NO_CONFIG,
-     ", so it is a hub's cache; give the folder inside snapshots that has config.json"},
+     ", so it is a hub's cache; give the folder inside snapshots that has config.json, "
+     "or "
+     "the model's name, OWNER/NAME"},
     {"prefix", ".h5", NO_CONFIG,
      ", so it is a run's folder, not a model; prefixes go to --prefix"},
     {"best", ".h5", NO_CONFIG,

@@ -2,7 +2,7 @@
  * Parse the directory of a GGUF file.
  *
  * This file owns the walk over the header: it fills the handle's pairs, tensors and their indexes. Typed access to the
- * values is in gguf_values.c.
+ * values is in gguf_values.c; models in several files are put together in gguf_split.c.
  *
  * A file is: magic, u32 version, u64 number of tensors, u64 number of pairs; the pairs (key, u32 type, value); the
  * directory (name, u32 number of dimensions, u64 each, u32 type, u64 offset); padding to the alignment; tensor data.
@@ -32,7 +32,7 @@
 enum { MIN_PAIR_BYTES = 13, MIN_TENSOR_BYTES = 32 };
 /* Several times what any known file has. A pair takes 72 bytes of memory; a tensor takes 250, with its source and
  * indexes. The limits thus keep a hostile directory near 200 MB. */
-enum { MAX_PAIRS = 1 << 20, MAX_TENSORS = 1 << 19 };
+enum { MAX_PAIRS = 1 << 20, MAX_TENSORS = FR_GGUF_MAX_TENSORS };
 /* The format sets the default alignment and the number of dimensions. An alignment above 1 MiB is of no use to a
  * tensor, so it is taken for damage. */
 enum { DEFAULT_ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 20, MAX_DIMS = 4 };
@@ -448,7 +448,7 @@ fr_status fr_gguf_parse(fr_ctx *ctx, const char *path, const uint8_t *data,
     return status;
 }
 
-fr_status fr_gguf_open(fr_ctx *ctx, const char *path, fr_gguf **out)
+fr_status fr_gguf_open_file(fr_ctx *ctx, const char *path, fr_gguf **out)
 {
     fr_map map = {0};
     *out = NULL;
@@ -468,6 +468,10 @@ void fr_gguf_close(fr_gguf **gguf)
     if (g == NULL) {
         return;
     }
+    for (int64_t i = 0; i < g->n_others; i++) {
+        fr_gguf_close(&g->others[i]);
+    }
+    free(g->others);
     fr_map_close(&g->map);
     free(g->path);
     free(g->pairs);
@@ -476,14 +480,4 @@ void fr_gguf_close(fr_gguf **gguf)
     free(g->tensor_index);
     free(g);
     *gguf = NULL;
-}
-
-void fr_gguf_release(const fr_gguf *gguf)
-{
-    fr_map_release(&gguf->map);
-}
-
-fr_stamp fr_gguf_stamp(const fr_gguf *gguf)
-{
-    return gguf->map.stamp;
 }

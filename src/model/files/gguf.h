@@ -1,12 +1,15 @@
 /*
  * gguf.h - parse a GGUF v3 file: metadata and tensor directory, everything checked, nothing copied.
  *
- * Version 2, which has the same layout, is read too. The file stays mapped read-only while the handle lives. Strings
+ * Version 2, which has the same layout, is read too. A model may lie in several files (split.count, split.no,
+ * NAME-00002-of-00003.gguf): they are opened as one. The metadata are those of the first part; the tensors are those of all
+ * parts, in their order. Files stay mapped read-only while the handle lives. Strings
  * and tensor data point into the mapping; the strings are NOT NUL-terminated.
  *
  * A damaged or hostile file gives FR_ERR_FORMAT, and the message names the file, the key or tensor, and the byte.
  * Refused are counts, lengths, offsets, alignments and shapes that overflow or lie outside the file, tensors that
- * overlap, duplicate names, zero dimensions and unknown value types. Bad UTF-8 is allowed.
+ * overlap, duplicate names, zero dimensions and unknown value types. Bad UTF-8 is allowed. Of a model in parts, so are a
+ * missing part, parts that do not belong together, and a number of tensors other than split.tensors.count.
  */
 #ifndef FR_MODEL_FILES_GGUF_H
 #define FR_MODEL_FILES_GGUF_H
@@ -52,14 +55,16 @@ typedef struct fr_gguf_tensor {
     size_t bytes;
 } fr_gguf_tensor;
 
-/** Map the file and check its whole directory.
- * @return FR_OK; FR_ERR_DATA (missing file); FR_ERR_FORMAT; FR_ERR_UNSUPPORTED (a version or a type of tensor) */
+/** Map the file and check its whole directory. If it is a part of a model, all parts are opened, whichever is given.
+ * @return FR_OK; FR_ERR_DATA (missing file or part); FR_ERR_FORMAT; FR_ERR_UNSUPPORTED (a version or a type of tensor) */
 FR_MUST_CHECK fr_status fr_gguf_open(fr_ctx *ctx, const char *path, fr_gguf **out);
 void fr_gguf_close(fr_gguf **gguf);
-/** Give the file's pages back, as fr_map_release does; it does nothing where the bytes are borrowed. */
+/** Give the pages of all files back, as fr_map_release does; it does nothing where the bytes are borrowed. */
 void fr_gguf_release(const fr_gguf *gguf);
-/** The stamp of the file when it was opened; zeros where the bytes are borrowed. */
-fr_stamp fr_gguf_stamp(const fr_gguf *gguf);
+/** The number of files: 1, or that of the parts. */
+int64_t fr_gguf_n_files(const fr_gguf *gguf);
+/** A file's path, and its stamp when it was opened; zeros where the bytes are borrowed. */
+const char *fr_gguf_file(const fr_gguf *gguf, int64_t index, fr_stamp *stamp);
 
 /** The value of a key; NULL if the key is absent. */
 const fr_gguf_value *fr_gguf_find(const fr_gguf *gguf, const char *key);
@@ -89,6 +94,10 @@ FR_MUST_CHECK fr_status fr_gguf_get_ints(fr_ctx *ctx, const fr_gguf *gguf,
 FR_MUST_CHECK fr_status fr_gguf_get_reals(fr_ctx *ctx, const fr_gguf *gguf,
                                           const char *key, double **out, int64_t *n);
 
+/** Whether two values have the same type and the same bytes. */
+bool fr_gguf_same_value(const fr_gguf_value *a, const fr_gguf_value *b);
+
+/** The path of the file, or of the first part. */
 const char *fr_gguf_path(const fr_gguf *gguf);
 
 #endif

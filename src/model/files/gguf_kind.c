@@ -2,22 +2,6 @@
 
 #include "model/files/names.h"
 
-static fr_status check_whole(fr_ctx *ctx, const fr_gguf *gguf)
-{
-    int64_t count = 1;
-    int64_t number = 0;
-    (void)fr_gguf_get_int(gguf, "split.count", &count);
-    (void)fr_gguf_get_int(gguf, "split.no", &number);
-    if (count <= 1) {
-        return FR_OK;
-    }
-    return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                   "%s: the file is part %lld of %lld of a model; merge the parts with "
-                   "'llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf' and give the "
-                   "whole",
-                   fr_gguf_path(gguf), (long long)number + 1, (long long)count);
-}
-
 fr_status fr_gguf_check_kind(fr_ctx *ctx, const fr_gguf *gguf)
 {
     static const struct {
@@ -40,7 +24,6 @@ fr_status fr_gguf_check_kind(fr_ctx *ctx, const fr_gguf *gguf)
          "an importance matrix, which tools use to quantise; give the model itself"},
     };
     fr_text found = {NULL, 0};
-    FR_TRY(check_whole(ctx, gguf));
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         if (fr_gguf_get_text(gguf, KINDS[i].key, &found) &&
             fr_text_is(found, KINDS[i].value)) {

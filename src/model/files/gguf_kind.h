@@ -6,7 +6,7 @@
 
 #include "model/files/gguf.h"
 
-/** Refuse files that do not hold one whole model: parts of one, adapters, importance matrices, projectors.
+/** Refuse files that hold something else than a model: adapters, importance matrices, projectors.
  * @return FR_OK; FR_ERR_UNSUPPORTED */
 FR_MUST_CHECK fr_status fr_gguf_check_kind(fr_ctx *ctx, const fr_gguf *gguf);
 

@@ -26,6 +26,26 @@ const fr_gguf_tensor *fr_gguf_find_tensor(const fr_gguf *gguf, const char *name)
     return fr_names_find(gguf->tensor_index, gguf->n_tensors, name);
 }
 
+/* Bytes of a value as it lies in the file; parsing has stepped over all of it. */
+static size_t value_bytes(const fr_gguf_value *value)
+{
+    size_t item = fr_gguf_item_bytes(value->item_type);
+    size_t bytes = item * (size_t)value->count;
+    for (uint64_t i = 0; item == 0 && i < value->count; i++) {
+        bytes += sizeof(uint64_t) + (size_t)fr_gguf_load_u64(value->data + bytes);
+    }
+    return bytes;
+}
+
+bool fr_gguf_same_value(const fr_gguf_value *a, const fr_gguf_value *b)
+{
+    if (a->type != b->type || a->item_type != b->item_type || a->count != b->count) {
+        return false;
+    }
+    size_t bytes = value_bytes(a);
+    return bytes == value_bytes(b) && memcmp(a->data, b->data, bytes) == 0;
+}
+
 const char *fr_gguf_path(const fr_gguf *gguf)
 {
     return gguf->path;

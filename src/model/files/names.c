@@ -61,14 +61,18 @@ const fr_text *fr_names_duplicate(const fr_text *const *index, int64_t count)
     return NULL;
 }
 
-const void *fr_names_find(const fr_text *const *index, int64_t count, const char *name)
+const void *fr_names_find_text(const fr_text *const *index, int64_t count, fr_text name)
 {
-    fr_text text = fr_text_of(name);
-    const fr_text *key = &text;
+    const fr_text *key = &name;
     if (count == 0) {
         return NULL;
     }
     const fr_text *const *found =
         bsearch(&key, index, (size_t)count, sizeof *index, compare_entries);
     return found != NULL ? *found : NULL;
+}
+
+const void *fr_names_find(const fr_text *const *index, int64_t count, const char *name)
+{
+    return fr_names_find_text(index, count, fr_text_of(name));
 }

@@ -34,5 +34,7 @@ const fr_text *fr_names_duplicate(const fr_text *const *index, int64_t count);
 
 /** The entry of that name (a pointer to its struct); NULL if there is none. */
 const void *fr_names_find(const fr_text *const *index, int64_t count, const char *name);
+const void *fr_names_find_text(const fr_text *const *index, int64_t count,
+                               fr_text name);
 
 #endif

@@ -128,14 +128,13 @@ fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights, int64_t laye
 
 int64_t fr_weights_n_files(const fr_weights *weights)
 {
-    return weights->gguf != NULL ? 1 : weights->n_shards;
+    return weights->gguf != NULL ? fr_gguf_n_files(weights->gguf) : weights->n_shards;
 }
 
 const char *fr_weights_file(const fr_weights *weights, int64_t index, fr_stamp *stamp)
 {
     if (weights->gguf != NULL) {
-        *stamp = fr_gguf_stamp(weights->gguf);
-        return weights->path;
+        return fr_gguf_file(weights->gguf, index, stamp);
     }
     *stamp = fr_safetensors_stamp(weights->shards[index]);
     return fr_safetensors_path(weights->shards[index]);

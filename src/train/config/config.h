@@ -112,7 +112,7 @@ static inline int64_t fr_microbatch_tokens(const fr_task_config *task,
 
 typedef struct fr_config {
     struct {
-        char *path;      /* GGUF file or Hugging Face folder */
+        char *path;      /* as it was given: model/files/where.h */
         bool quantised;  /* `weights: quantised` instead of `auto` */
         int64_t offload; /* auto | none (FR_NONE): layers that stay on the host */
     } base;

@@ -73,7 +73,10 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
  * products of three such sizes fit into int64_t. */
 const fr_config_key FR_CONFIG_KEYS[] = {
     {"path", FR_SECTION_BASE, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
-     IN_CONFIG(base.path), .help = "GGUF file or Hugging Face folder"},
+     IN_CONFIG(base.path),
+     .help = "GGUF file (of one in several files any part), Hugging Face folder, or a "
+             "model of the hub that is in its cache: OWNER/NAME, OWNER/NAME@REVISION, "
+             "OWNER/NAME:FILE.gguf"},
     {"weights", FR_SECTION_BASE, FR_KEY_CHOICE, FR_RESUME_FREE, .default_text = "auto",
      .choices = {"auto", "quantised"}, IN_CONFIG(base.quantised),
      .help = "how the weights are held; auto: they are converted once to "

@@ -64,7 +64,9 @@ static const foreign FOREIGN[] = {
      "write tasks[].prefix.init: {text: ...}"},
     {"model base_model model_name model_path model_name_or_path "
      "pretrained_model_name_or_path base_model_name_or_path tokenizer tokenizer_name",
-     "write base.path: a GGUF file or a Hugging Face folder, with its tokenizer"},
+     "write base.path: a GGUF file, a Hugging Face folder or a name in the hub's "
+     "cache, "
+     "with its tokenizer"},
     {"output_dir out_dir output save_dir checkpoint_dir work_dir", "write run.dir"},
     {"logging_steps log_steps log_interval", "write run.log_every"},
     {"save_steps save_interval checkpoint_every checkpointing_steps",

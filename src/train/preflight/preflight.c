@@ -18,6 +18,7 @@
 #include "comm/link_settle.h"
 #include "device/kinds.h"
 #include "device/products.h"
+#include "model/files/where.h"
 #include "model/weights/weights.h"
 #include "train/forecast/layout.h"
 #include "train/session/rank_share.h"
@@ -187,11 +188,20 @@ static fr_status common_device(state *s, const char **out)
     return FR_OK;
 }
 
+static fr_status open_model(state *s)
+{
+    char *path = NULL;
+    FR_TRY(fr_model_find(s->ctx, s->config->base.path, FR_MODEL_WHOLE, &path));
+    fr_status status = fr_weights_open(s->ctx, path, &s->weights);
+    free(path);
+    return status;
+}
+
 /* A missing or damaged model is this node's problem; the others continue. The largest number of layers that any rank
  * sees sets the size of the report, so that every rank sends equally many digests. */
 static fr_status look_at_model(state *s, fr_preflight_report *out)
 {
-    fr_status status = fr_weights_open(s->ctx, s->config->base.path, &s->weights);
+    fr_status status = open_model(s);
     note(s->ctx, status, &s->mine);
     int64_t n_layers = 0;
     if (s->weights != NULL) {

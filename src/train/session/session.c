@@ -17,6 +17,7 @@
 #include "comm/placement.h"
 #include "device/kinds.h"
 #include "device/memory.h"
+#include "model/files/where.h"
 #include "model/network/products.h"
 #include "train/session/rank_share.h"
 #include "train/step/schedule.h"
@@ -26,15 +27,24 @@
 #include <string.h>
 
 /* A model without a tokenizer is accepted until a text comes: pre-tokenised rows need none. */
-static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
+static fr_status open_path(fr_ctx *ctx, const char *path, fr_session *s)
 {
     fr_tokens tokens;
-    FR_TRY(fr_weights_open(ctx, model, &s->weights));
-    FR_TRY(fr_tokens_open(ctx, model, &tokens));
+    FR_TRY(fr_weights_open(ctx, path, &s->weights));
+    FR_TRY(fr_tokens_open(ctx, path, &tokens));
     s->tokenizer = tokens.tokenizer;
     s->no_tokenizer = tokens.no_tokenizer;
     s->ends = tokens.ends;
     return fr_identity_shape(ctx, s->weights, s->tokenizer, &s->shape);
+}
+
+static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
+{
+    char *path = NULL;
+    FR_TRY(fr_model_find(ctx, model, FR_MODEL_WHOLE, &path));
+    fr_status status = open_path(ctx, path, s);
+    free(path);
+    return status;
 }
 
 static fr_status find_nodes(fr_session *s)

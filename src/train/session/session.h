@@ -38,7 +38,7 @@ typedef struct fr_session {
     char variants[FR_VARIANT_NAMES]; /* what the ranks compute with, likewise */
 } fr_session;
 
-/** Open the model's files; no weights are read yet. */
+/** Open the files of a model, by its name as where.h takes it; no weights are read yet. */
 FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
                                         fr_session *out);
 

@@ -158,6 +158,18 @@ static void shards(void)
     split_model("gpt2", FR_GPT2);
 }
 
+static void gguf_parts(void)
+{
+    const char *folder = fr_test_micro_folder(FR_LLAMA, "F32");
+    fr_gguf_writer *writer = fr_gguf_writer_create();
+    fr_gguf_writer_add_folder(writer, folder);
+    fr_gguf_writer_write_parts(writer, folder, "m", 2);
+    fr_gguf_writer_destroy(&writer);
+    const char *const paths[] = {fr_test_path(folder, "m-00001-of-00002.gguf"),
+                                 fr_test_path(folder, "m-00002-of-00002.gguf")};
+    seed_join("llama", paths, 2);
+}
+
 /* `added`: added_tokens.json */
 static void seed_tokenizer(const char *name, json_t *root, const char *added)
 {
@@ -305,8 +317,9 @@ static void sealed(void)
 }
 
 static const fr_case CASES[] = {
-    FR_CASE(gguf),  FR_CASE(safetensors), FR_CASE(shards), FR_CASE(tokenizer),
-    FR_CASE(quant), FR_CASE(cache),       FR_CASE(sealed), FR_CASE(sentencepiece),
+    FR_CASE(gguf),      FR_CASE(safetensors),   FR_CASE(shards),
+    FR_CASE(tokenizer), FR_CASE(quant),         FR_CASE(cache),
+    FR_CASE(sealed),    FR_CASE(sentencepiece), FR_CASE(gguf_parts),
 };
 
 int main(int argc, char **argv)
