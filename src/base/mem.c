@@ -61,6 +61,11 @@ fr_status fr_copy_string(fr_ctx *ctx, const char *text, char **out)
     return FR_OK;
 }
 
+fr_status fr_copy_optional(fr_ctx *ctx, const char *text, char **out)
+{
+    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
+}
+
 /* Stops at the first one that is not: most arrays are finite, and the others need no count. */
 bool fr_all_finite(const float *values, int64_t n)
 {

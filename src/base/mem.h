@@ -26,6 +26,8 @@ FR_MUST_CHECK fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out);
 
 /** Copy a string; FR_ERR_NO_MEMORY on failure. */
 FR_MUST_CHECK fr_status fr_copy_string(fr_ctx *ctx, const char *text, char **out);
+/** The same for a text that may be missing: NULL leaves *out as it is. */
+FR_MUST_CHECK fr_status fr_copy_optional(fr_ctx *ctx, const char *text, char **out);
 
 /** Whether none of n numbers is infinite or NaN. */
 bool fr_all_finite(const float *values, int64_t n);

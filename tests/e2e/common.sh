@@ -129,6 +129,23 @@ tasks:
 YAML
 }
 
+# Two steps of two tasks, a and b, over make_tiny's model and rows: into the folder run, and with an MLP into mlp, of the working folder.
+# train_two_tasks [KEYS]: more keys of the tasks, each with a comma behind it.
+train_two_tasks() {
+    local rest="train: \"$rows\", ${1:-} eos: false, prefix: {init: {random: 0.5}, length: 5}, optimizer: {lr: 0.1},
+     batch: {examples: 4, microbatch_tokens: 64}"
+    cat >c.yaml <<YAML
+base: {path: "$model"}
+run: {dir: run, steps: 2, precision: f32, threads: 1, measure_base: false}
+tasks:
+  - {name: a, $rest}
+  - {name: b, seed: 7, $rest}
+YAML
+    sed 's/random: 0.5}, length: 5/random: 0.5}, length: 5, mlp: {hidden: 6}/; s/dir: run/dir: mlp/' c.yaml >mlp.yaml
+    expect 0 "$FORERUN" train c.yaml
+    expect 0 "$FORERUN" train mlp.yaml
+}
+
 # train NAME STAGES REPLICAS [ARGUMENTS...]: into $work/NAME.
 train() {
     local name=$1 stages=$2 replicas=$3

@@ -5,18 +5,7 @@
 
 make_tiny 128 2
 cd "$work"
-rest="train: \"$rows\", eos: false, prefix: {init: {random: 0.5}, length: 5}, optimizer: {lr: 0.1},
-     batch: {examples: 4, microbatch_tokens: 64}"
-cat >c.yaml <<YAML
-base: {path: "$model"}
-run: {dir: run, steps: 2, precision: f32, threads: 1, measure_base: false}
-tasks:
-  - {name: a, $rest}
-  - {name: b, seed: 7, $rest}
-YAML
-sed 's/random: 0.5}, length: 5/random: 0.5}, length: 5, mlp: {hidden: 6}/; s/dir: run/dir: mlp/' c.yaml >mlp.yaml
-expect 0 "$FORERUN" train c.yaml
-expect 0 "$FORERUN" train mlp.yaml
+train_two_tasks
 prefix() {
     "$FORERUN" prefix "$@"
 }

@@ -18,9 +18,7 @@ static void set_text(char **text, const char *value)
 {
     free(*text);
     *text = NULL;
-    if (value != NULL) {
-        FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), value, text));
-    }
+    FR_ASSERT_OK(fr_copy_optional(fr_test_ctx(), value, text));
 }
 
 /* The fixture's tasks made alike but for their names, numbers and progress: prefixes of one base. */
@@ -334,30 +332,15 @@ static void sliding(fr_checkpoint *c)
 {
     c->tasks[0].slides = true;
 }
-static void other_template(fr_checkpoint *c)
-{
-    set_text(&c->tasks[0].template_text, "{source}{target}");
-}
-static void other_arguments(fr_checkpoint *c)
-{
-    set_text(&c->tasks[0].chat_arguments, "{\"a\":1}");
-}
-static void no_clock(fr_checkpoint *c)
-{
-    set_text(&c->tasks[0].chat_clock, NULL);
-}
-static void no_template(fr_checkpoint *c)
-{
-    set_text(&c->tasks[0].template_text, NULL);
-}
 static void other_end(fr_checkpoint *c)
 {
     c->tasks[0].eos = !c->tasks[0].eos;
 }
 
+static const char *const NAMES[] = {"beta", "alpha"};
+
 static void prefixes_that_are_not_alike_have_no_mean(void)
 {
-    static const char *const NAMES[] = {"beta", "alpha"};
     static const struct {
         change make;
         const char *part;
@@ -367,10 +350,6 @@ static void prefixes_that_are_not_alike_have_no_mean(void)
         {other_heads, "differ in their base"},
         {other_eps, "differ in their base"},
         {sliding, "differ in their window"},
-        {other_template, "differ in their template"},
-        {other_arguments, "differ in their chat's arguments or clock"},
-        {no_clock, "differ in their chat's arguments or clock"},
-        {no_template, "differ in their template"},
         {other_end, "differ in their form of rows"},
     };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
@@ -380,6 +359,20 @@ static void prefixes_that_are_not_alike_have_no_mean(void)
         FR_ASSERT_FAILS(fr_collection_average(fr_test_ctx(), own, OWN, &which, "mean"),
                         FR_ERR_SHAPE, BAD[i].part);
         CU_ASSERT_EQUAL(own->n_tasks, 3);
+        fr_checkpoint_destroy(&own);
+    }
+}
+
+static void texts_that_are_not_alike_forbid_a_mean(void)
+{
+    for (int i = 0; i < 6; i++) {
+        fr_collection_names which = names_of(NAMES, 2);
+        fr_checkpoint *own = alike(3, false, 3);
+        fr_checkpoint_task *t = &own->tasks[0];
+        char **texts[] = {&t->template_text, &t->chat_arguments, &t->chat_clock};
+        set_text(texts[i / 2], i % 2 == 0 ? "another" : NULL);
+        FR_ASSERT_FAILS(fr_collection_average(fr_test_ctx(), own, OWN, &which, "mean"),
+                        FR_ERR_SHAPE, i < 2 ? "in their template" : "in their chat's");
         fr_checkpoint_destroy(&own);
     }
 }
@@ -495,6 +488,7 @@ static const fr_case CASES[] = {
     FR_CASE(new_name_must_be_free_and_allowed),
     FR_CASE(mean_is_summed_in_f64_and_rounded_once),
     FR_CASE(prefixes_that_are_not_alike_have_no_mean),
+    FR_CASE(texts_that_are_not_alike_forbid_a_mean),
     FR_CASE(mean_needs_two_prefixes_and_a_free_name),
     FR_CASE(stripped_file_keeps_what_use_needs),
     FR_CASE(many_prefixes_take_little_time),

@@ -28,11 +28,6 @@ struct fr_chat {
 static const char REMEDY[] =
     "give source and target with a template instead of messages";
 
-static fr_status copy(fr_ctx *ctx, const char *text, char **out)
-{
-    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
-}
-
 static fr_status refuse(fr_ctx *ctx, fr_chat *chat)
 {
     char why[WHY_BYTES];
@@ -104,9 +99,9 @@ static fr_status fill(fr_ctx *ctx, const fr_chat_settings *settings,
                       const fr_chat_names *names, fr_chat *chat)
 {
     const char *text = settings->template_text;
-    FR_TRY(copy(ctx, text, &chat->text));
-    FR_TRY(copy(ctx, names->bos_token, &chat->bos_token));
-    FR_TRY(copy(ctx, names->eos_token, &chat->eos_token));
+    FR_TRY(fr_copy_optional(ctx, text, &chat->text));
+    FR_TRY(fr_copy_optional(ctx, names->bos_token, &chat->bos_token));
+    FR_TRY(fr_copy_optional(ctx, names->eos_token, &chat->eos_token));
     FR_TRY(set_clock(ctx, settings->clock, chat));
     FR_TRY(set_arguments(ctx, settings->arguments, chat));
     fr_status status = FR_OK;

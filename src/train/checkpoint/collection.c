@@ -112,11 +112,6 @@ static fr_status fail_no_base(fr_ctx *ctx, const char *path)
                    path);
 }
 
-fr_status fr_collection_copy_text(fr_ctx *ctx, const char *text, char **out)
-{
-    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
-}
-
 fr_status fr_collection_create(fr_ctx *ctx, const char *like_path,
                                const fr_checkpoint *like, fr_checkpoint **out)
 {
@@ -127,15 +122,15 @@ fr_status fr_collection_create(fr_ctx *ctx, const char *like_path,
     }
     FR_TRY(fr_checkpoint_create(ctx, 0, &c));
     memcpy(c->base_digest, like->base_digest, sizeof c->base_digest);
-    fr_status status = fr_collection_copy_text(ctx, like->base_shape, &c->base_shape);
+    fr_status status = fr_copy_optional(ctx, like->base_shape, &c->base_shape);
     if (status == FR_OK) {
-        status = fr_collection_copy_text(ctx, like->base_path, &c->base_path);
+        status = fr_copy_optional(ctx, like->base_path, &c->base_path);
     }
     if (status == FR_OK) {
-        status = fr_collection_copy_text(ctx, like->isa, &c->isa);
+        status = fr_copy_optional(ctx, like->isa, &c->isa);
     }
     if (status == FR_OK) {
-        status = fr_collection_copy_text(ctx, like->arithmetic, &c->arithmetic);
+        status = fr_copy_optional(ctx, like->arithmetic, &c->arithmetic);
     }
     if (status != FR_OK) {
         fr_checkpoint_destroy(&c);

@@ -105,12 +105,12 @@ static fr_status copy_common(fr_ctx *ctx, const fr_checkpoint_task *like,
     out->eos = like->eos;
     out->special = like->special;
     out->leading_bos = like->leading_bos;
-    FR_TRY(fr_collection_copy_text(ctx, like->template_text, &out->template_text));
-    FR_TRY(fr_collection_copy_text(ctx, like->chat_template_digest,
-                                   &out->chat_template_digest));
-    FR_TRY(fr_collection_copy_text(ctx, like->chat_template, &out->chat_template));
-    FR_TRY(fr_collection_copy_text(ctx, like->chat_arguments, &out->chat_arguments));
-    FR_TRY(fr_collection_copy_text(ctx, like->chat_clock, &out->chat_clock));
+    FR_TRY(fr_copy_optional(ctx, like->template_text, &out->template_text));
+    FR_TRY(
+        fr_copy_optional(ctx, like->chat_template_digest, &out->chat_template_digest));
+    FR_TRY(fr_copy_optional(ctx, like->chat_template, &out->chat_template));
+    FR_TRY(fr_copy_optional(ctx, like->chat_arguments, &out->chat_arguments));
+    FR_TRY(fr_copy_optional(ctx, like->chat_clock, &out->chat_clock));
     return fr_checkpoint_task_alloc(ctx, out, false);
 }
 

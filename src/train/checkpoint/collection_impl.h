@@ -28,8 +28,4 @@ FR_MUST_CHECK fr_status fr_collection_make_room(fr_ctx *ctx, fr_checkpoint *coll
 bool fr_collection_norms_differ(const fr_checkpoint_task *a,
                                 const fr_checkpoint_task *b);
 
-/** Copy a text that may be NULL. */
-FR_MUST_CHECK fr_status fr_collection_copy_text(fr_ctx *ctx, const char *text,
-                                                char **out);
-
 #endif

@@ -208,7 +208,7 @@ static fr_status copy_task(fr_ctx *ctx, const fr_task_config *from, fr_task_conf
         char **field = text_field(key, to);
         if (field != NULL && *field == NULL) {
             const char *const *text = fr_key_look((fr_key_view){.task = from}, key);
-            FR_TRY(*text != NULL ? fr_copy_string(ctx, *text, field) : FR_OK);
+            FR_TRY(fr_copy_optional(ctx, *text, field));
         }
     }
     return FR_OK;

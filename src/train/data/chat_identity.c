@@ -65,11 +65,6 @@ fr_status fr_chat_source_open(fr_ctx *ctx, const fr_tokenizer *tokenizer,
 
 /* ---- what is kept ------------------------------------------------------------------------- */
 
-static fr_status copy_optional(fr_ctx *ctx, const char *text, char **out)
-{
-    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
-}
-
 /* The digest in hexadecimal; *out is NULL where there is no template. */
 static fr_status digest_of(fr_ctx *ctx, const fr_chat *chat, char **out)
 {
@@ -94,9 +89,9 @@ fr_status fr_chat_keep(fr_ctx *ctx, const fr_chat *chat, fr_checkpoint_task *tas
     const char *text = settings.template_text;
     bool is_short = text != NULL && strlen(text) <= FR_CHECKPOINT_TEMPLATE_BYTES;
     FR_TRY(digest_of(ctx, chat, &task->chat_template_digest));
-    FR_TRY(copy_optional(ctx, is_short ? text : NULL, &task->chat_template));
-    FR_TRY(copy_optional(ctx, settings.arguments, &task->chat_arguments));
-    return copy_optional(ctx, settings.clock, &task->chat_clock);
+    FR_TRY(fr_copy_optional(ctx, is_short ? text : NULL, &task->chat_template));
+    FR_TRY(fr_copy_optional(ctx, settings.arguments, &task->chat_arguments));
+    return fr_copy_optional(ctx, settings.clock, &task->chat_clock);
 }
 
 fr_chat_settings fr_chat_kept(const fr_checkpoint_task *task)

@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static fr_status copy_optional(fr_ctx *ctx, const char *text, char **out)
-{
-    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
-}
-
 /* Gives `kind` and `text` as one string, which the caller owns. */
 static fr_status join(fr_ctx *ctx, const char *kind, const char *text, char **out)
 {
@@ -72,7 +67,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     fr_dataset_digest(task->train, out->data_digest);
     memcpy(out->valid_digest, task->valid_digest, sizeof out->valid_digest);
     FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
-    FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
+    FR_TRY(fr_copy_optional(env->ctx, c->template_text, &out->template_text));
     if (c->chat) {
         FR_TRY(fr_chat_keep(env->ctx, task->chat, out));
     }
@@ -90,14 +85,14 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
 static fr_status describe_run(const fr_task_env *env, const fr_run_identity *identity,
                               fr_checkpoint *out)
 {
-    FR_TRY(copy_optional(env->ctx, identity->config, &out->config));
-    FR_TRY(copy_optional(env->ctx, identity->shape, &out->base_shape));
-    FR_TRY(copy_optional(env->ctx, env->config->base.path, &out->base_path));
-    FR_TRY(copy_optional(env->ctx, identity->isa, &out->isa));
-    FR_TRY(copy_optional(env->ctx, identity->arithmetic, &out->arithmetic));
-    FR_TRY(copy_optional(env->ctx, identity->version, &out->version));
+    FR_TRY(fr_copy_optional(env->ctx, identity->config, &out->config));
+    FR_TRY(fr_copy_optional(env->ctx, identity->shape, &out->base_shape));
+    FR_TRY(fr_copy_optional(env->ctx, env->config->base.path, &out->base_path));
+    FR_TRY(fr_copy_optional(env->ctx, identity->isa, &out->isa));
+    FR_TRY(fr_copy_optional(env->ctx, identity->arithmetic, &out->arithmetic));
+    FR_TRY(fr_copy_optional(env->ctx, identity->version, &out->version));
     memcpy(out->base_digest, identity->digest, FR_DIGEST_BYTES);
-    return copy_optional(env->ctx, identity->layout, &out->layout);
+    return fr_copy_optional(env->ctx, identity->layout, &out->layout);
 }
 
 /* All memory is allocated here, so that filling it later cannot fail. */
