@@ -32,6 +32,9 @@ SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NEW = 24
 NEAR, NEAR_TINY = 0.05, 5e-3  # logits of SmolLM2, and of the tiny models
 CHOICES = {"cache-type": ("f16", "f32"), "flash-attention": ("on", "off")}
+# llama.cpp leaves out Phi 3's window, and takes the long factors wherever its context is longer than the original one
+CHANGES = {"phi3": {"phi3.attention.sliding_window": None},
+           "phi3_longrope": {"phi3.rope.scaling.original_context_length": 1024, "phi3.context_length": 4096}}
 TALES = [("keeper", "lighthouse", "bottle"), ("sailor", "harbour", "letter"), ("baker", "bridge", "map"), ("miller", "garden", "key")]
 PROMPTS = ["The keeper of the lighthouse found a bottle and", "A painter of the market found a lamp and", "Long ago, by the sea,"]
 
@@ -48,15 +51,24 @@ class Checks:
         print(f"{what}: {same} as it should be, {near} with a near tie, {different} WRONG", flush=True)
 
 
-def widen(source, target):
-    """Write a GGUF file with all tensors in F32."""
+def widen(source, target, with_tokens=True, changes=None):
+    """Write a GGUF file with all tensors in F32, perhaps without a tokenizer, and with some settings changed (None: left out)."""
+    changes = changes or {}
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
             continue
-        kind = field.types[0]
-        writer.add_key_value(field.name, field.contents(), kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
+        if field.name.startswith("tokenizer.") and not with_tokens:
+            continue
+        kind, value = field.types[0], changes.get(field.name, field.contents())
+        if value is None:
+            continue
+        writer.add_key_value(field.name, value, kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
+    if not with_tokens:
+        writer.add_tokenizer_model("no_vocab")
+        if not any(name.endswith(".vocab_size") for name in reader.fields):
+            writer.add_vocab_size(int(next(t for t in reader.tensors if t.name == "token_embd.weight").shape[1]))
     for tensor in reader.tensors:
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         writer.add_tensor(tensor.name, numpy.asarray(values, dtype=numpy.float32))
@@ -133,6 +145,8 @@ class Peer:
 
     def __init__(self, model, cache_type, flash_attention, swa_full=True):
         self.model = llama_cpp.llama_model_load_from_file(model.encode(), llama_cpp.llama_model_default_params())
+        if not self.model:
+            sys.exit(f"llama.cpp does not load {model}")
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_threads, params.n_threads_batch = 512, 1, 1
         params.type_k = params.type_v = llama_cpp.GGML_TYPE_F16 if cache_type == "f16" else llama_cpp.GGML_TYPE_F32
@@ -245,8 +259,8 @@ def server_of(program, *arguments):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with subprocess.Popen([program, "--port", str(port), "-np", "1", "-c", "1024", "-t", "1", *arguments],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    command = [program, "--port", str(port), "-np", "2", "--kv-unified", "--cache-ram", "0", "-c", "2048", "-t", "1", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(600):
                 with contextlib.suppress(OSError):
@@ -259,7 +273,8 @@ def server_of(program, *arguments):
 
 
 def compare_server(checks, base, program, prompts, length):
-    """A restored slot answers prompts of ids, of text, and dialogues under a template that begins with the marker."""
+    """A restored slot answers prompts of ids, of text, and dialogues under a template that begins with the marker, whatever the other
+    slot is asked in between."""
     ours = base.generate(length, prompts)
     state = os.path.basename(base.export(length))
     with peer_of(base.model, "f16", "on") as peer:
@@ -275,12 +290,14 @@ def compare_server(checks, base, program, prompts, length):
         texts = [marker * length + text for text in PROMPTS]
         for given in ([slots + ids for ids in prompts], texts):
             for prompt, new in zip(given, ours):
-                answer = request(port, "/completion", {"prompt": prompt, "n_predict": NEW, "temperature": 0, "return_tokens": True})
+                request(port, "/completion", {"id_slot": 1, "prompt": PROMPTS[0] * 12, "n_predict": 1})
+                answer = request(port, "/completion", {"id_slot": 0, "prompt": prompt, "n_predict": NEW, "temperature": 0,
+                                                      "return_tokens": True})
                 same += answer["tokens"][:len(new)] == new
                 kept += answer["timings"]["cache_n"] >= length
         checks.report(f"llama-server, {length} slots, which {kept} requests found in place", same, 0, 2 * len(prompts) - min(same, kept))
-        answer = request(port, "/v1/chat/completions", {"messages": [{"role": "user", "content": PROMPTS[0]}], "max_tokens": NEW,
-                                                       "temperature": 0})
+        answer = request(port, "/v1/chat/completions", {"id_slot": 0, "messages": [{"role": "user", "content": PROMPTS[0]}],
+                                                       "max_tokens": NEW, "temperature": 0})
     text = run(base.forerun, "generate", "--model", base.model, "--prefix", base.prefix(length), "--precision", "f32", "--chat",
                "--prompt", PROMPTS[0], "--threads", "1", "--max-new-tokens", str(NEW))
     same = answer["choices"][0]["message"]["content"].strip() == text.strip() and answer["timings"]["cache_n"] >= length
@@ -313,12 +330,7 @@ def compare_families(checks, forerun):
         name = os.path.basename(os.path.dirname(path))
         with tempfile.TemporaryDirectory() as folder:
             base = Base(forerun, os.path.join(folder, "f32.gguf"), folder)
-            widen(path, base.model)
-            model = llama_cpp.llama_model_load_from_file(base.model.encode(), llama_cpp.llama_model_default_params())
-            if not model:
-                print(f"{name}: llama.cpp does not load the model")
-                continue
-            llama_cpp.llama_model_free(model)
+            widen(path, base.model, with_tokens=False, changes=CHANGES.get(name))
             base.train(rows, (5, 20), 2, window="slides", text=False)
             for length in (5, 20):
                 ours = base.generate(length, prompts)
