@@ -27,7 +27,7 @@
         {"template", "T",                                                              \
          "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\" (default: "  \
          "the prefix's)"},                                                             \
-        {"chat", NULL, "rows are dialogues; write them in the base's chat template"},  \
+        {"chat", NULL, "rows are dialogues in the chat template of prefix or base"},   \
         FR_CHAT_OPTIONS, {"precision", "P", "f32 or bf16 (default)"},                  \
         {"weights", "W",                                                               \
          "auto (default), or quantised: use the weights as they are in the file, "     \

@@ -108,6 +108,17 @@ printf '<|im_start|>{{ mode }}{{ messages[0].content }}{{ tools[0].name }}{%% if
 [ "$(tokens --chat-template "$work/short.jinja")" = 11 ] || fail "--chat-template: $(tokens --chat-template "$work/short.jinja")"
 mv "$work/gone.jinja" "$work/chat.jinja"
 
+# a file of a stranger's: what it keeps is named with it, and bounded
+stranger() {
+    python3 "$SOURCE/tests/support/tamper.py" "$work/run/prefix.h5" "$work/bad.h5" "/tasks/t@$1"
+    expect "$2" timeout 20 "$FORERUN" generate --model "$model" --prefix "$work/bad.h5" --threads 1 --prompt g --max-new-tokens 1
+    says "$3"
+}
+stranger 'chat_arguments="[1]"' 6 "$work/bad.h5: the arguments of the chat template must be an object"
+stranger 'chat_clock="noon"' 6 "$work/bad.h5: the clock of the chat template is 'noon'"
+stranger 'chat_template="{{ mode }}{{ tools }}{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}"' 3 "line 1: the template needs more than"
+stranger 'chat_template="{{ mode }}{{ tools }}{% if"' 3 "the chat template cannot be used: line 1"
+
 # a resume: the file may lie elsewhere, but its text, the arguments and the clock must be the same
 cp "$work/chat.jinja" "$work/elsewhere.jinja"
 resume=("$FORERUN" train "$work/c.yaml" --resume --set run.steps=4)

@@ -63,7 +63,8 @@ static fr_status check_names(fr_ctx *ctx, const fr_chat *chat)
             (name[0] == '\0' || strstr(chat->text, name) == NULL)) {
             return FR_FAIL(ctx, FR_ERR_CONFIG,
                            "the chat template does not read the argument '%.*s'; "
-                           "correct its name, or remove it",
+                           "correct its name, or leave it out (chat.arguments, "
+                           "--chat-arguments)",
                            SHOWN, name);
         }
     }
@@ -228,7 +229,7 @@ fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat, const fr_chat_said *s
     json_decref(given.variables);
     if (status == FR_ERR_UNSUPPORTED) {
         (void)snprintf(why, sizeof why,
-                       "the base's chat template cannot render this dialogue: %s",
+                       "the chat template cannot render this dialogue: %s",
                        fr_ctx_error(ctx));
         fr_ctx_clear_error(ctx);
         return FR_FAIL(ctx, FR_ERR_DATA, "%s", why);

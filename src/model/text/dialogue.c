@@ -130,7 +130,7 @@ static fr_status find_begin(fr_dialogue_encoding *e, fr_answer *a,
     FR_TRY(status);
     return found ? FR_OK
                  : FR_FAIL(e->ctx, FR_ERR_DATA,
-                           "the base's chat template does not show where the answer "
+                           "the chat template does not show where the answer "
                            "of message %zu begins: what it writes before it is not "
                            "the beginning of what it writes with it; give source and "
                            "target with a template instead of messages",
@@ -299,7 +299,7 @@ static fr_status check_counted(const fr_dialogue_encoding *e)
     }
     return any ? FR_OK
                : FR_FAIL(e->ctx, FR_ERR_DATA,
-                         "the base's chat template writes nothing of the answers of "
+                         "the chat template writes nothing of the answers of "
                          "this dialogue; give source and target with a template "
                          "instead of messages");
 }

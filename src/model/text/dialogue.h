@@ -1,5 +1,5 @@
 /*
- * dialogue.h - dialogues as token ids, as the base's chat template writes them (chat.h).
+ * dialogue.h - dialogues as token ids, as a chat template writes them (chat.h).
  *
  * The ids are those of the rendered text, special tokens in it included, with a BOS where the template writes one: what
  * transformers' apply_chat_template gives, with one difference, without which a generation would not continue what was
