@@ -37,6 +37,8 @@ ADDED_FIELDS = {"valid_digest", "base_loss", "init_loss", "chat_template_digest"
                 "chat_clock"}
 # Since 2.4: a file that has one is written as such.
 CHAT_FIELDS = ("chat_template", "chat_arguments", "chat_clock")
+# Bytes that each of them may have.
+CHAT_LIMITS = {"chat_template": 64 << 10, "chat_arguments": 1 << 20, "chat_clock": 64}
 MLP_FIELDS = {"mlp_hidden": (1, MAX_SIZE), "mlp_width": (1, MAX_SIZE)}
 # What the arrays say themselves.
 SHAPE_FIELDS = ("length", "n_layers", "first_layer", "n_kv_heads", "head_dim")

@@ -9,7 +9,7 @@ import stat
 
 import numpy
 
-from .content import (ADDED_FIELDS, CONVENTIONS, FILE_FIELDS, HEADER_BYTES, INFINITE, MAJOR, MAX_INDEX, MAX_LINE,
+from .content import (ADDED_FIELDS, CHAT_LIMITS, CONVENTIONS, FILE_FIELDS, HEADER_BYTES, INFINITE, MAJOR, MAX_INDEX, MAX_LINE,
                       MAX_TASKS, MINOR, MLP_FIELDS, SHAPE_FIELDS, TASK_FIELDS, TITLE, Collection, FormatError, Prefix, allowed,
                       block_of, header, is_name)
 
@@ -23,9 +23,10 @@ def read(path):
 def _read_bytes(path):
     """All bytes of a regular file; nothing else is waited for or touched."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FormatError("%s is not a regular file; of a run folder give its best.h5 or prefix.h5" % path)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FormatError("%s is not a regular file" % path)
         return file.read()
 
 
@@ -50,6 +51,7 @@ class _Reader:
         self.spans = []
         self.index_bytes = self._check_header()
         self.block = block_of(self.index_bytes)
+        self.left = len(data) - self.block  # bytes that no array has claimed
         self.lines = self._lines()
         self.next = self._take_line()
         self.collection = self._collection()
@@ -156,6 +158,9 @@ class _Reader:
         path = "/tasks/" + name
         fields = {**TASK_FIELDS, "moments": "truth", **dict.fromkeys(CONVENTIONS, "text"), **MLP_FIELDS}
         told = self._attributes(path, fields, ADDED_FIELDS | set(MLP_FIELDS))
+        for field, most in CHAT_LIMITS.items():
+            if len(told.get(field, "").encode("utf-8", "surrogateescape")) > most:
+                self.fail("attribute %s of %s has more than %d bytes" % (field, path, most))
         for convention, texts in CONVENTIONS.items():
             if told.get(convention) not in texts:
                 self.fail("attribute %s of %s is %s, which this version does not know; it knows %s"
@@ -186,13 +191,16 @@ class _Reader:
     def _array(self, path, shape):
         line = self._take("array", path)
         sizes, offset, size = line.get("shape"), line.get("offset"), line.get("bytes")
-        if shape is None and isinstance(sizes, list) and all(_is_whole(n, 1, 1 << 62) for n in sizes):
+        if shape is None and isinstance(sizes, list) and len(sizes) <= 3 and all(_is_whole(n, 1, 1 << 62) for n in sizes):
             shape = tuple(sizes)
         if shape is None or sizes != list(shape) or not all(type(n) is int for n in sizes) or size != 4 * math.prod(shape):
             self.fail("%s must be an f32 array of shape %s" % (path, shape))
         if not _is_whole(offset, self.block, len(self.data) - size) or offset % 4 != 0:
             self.fail("%s has an offset outside the file's arrays, or one that is not a multiple of 4" % path)
         self.spans.append((offset, size))
+        self.left -= size  # arrays that do not overlap are together no longer than the file
+        if self.left < 0:
+            self.fail("its index has arrays that overlap")
         numbers = numpy.frombuffer(self.data, dtype="<f4", count=size // 4, offset=offset)
         if not numpy.isfinite(numbers).all():
             element = int(numpy.flatnonzero(~numpy.isfinite(numbers))[0])

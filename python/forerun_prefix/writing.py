@@ -9,8 +9,8 @@ import re
 import h5py
 import numpy
 
-from .content import (CHAT_FIELDS, CONVENTIONS, FILE_FIELDS, HEADER_BYTES, INFINITE, MAJOR, MAX_INDEX, MAX_LINE, MAX_TASKS, MLP_FIELDS,
-                      NAME_RULE, OFFSET_DIGITS, SLIDES, TASK_FIELDS, Collection, FormatError, Prefix, allowed, block_of,
+from .content import (CHAT_FIELDS, CHAT_LIMITS, CONVENTIONS, FILE_FIELDS, HEADER_BYTES, INFINITE, MAJOR, MAX_INDEX, MAX_LINE,
+                      MAX_TASKS, MLP_FIELDS, NAME_RULE, OFFSET_DIGITS, SLIDES, TASK_FIELDS, Collection, FormatError, Prefix, allowed, block_of,
                       header, is_name)
 
 
@@ -19,7 +19,11 @@ def write(path, collection):
     path = os.fspath(path)
     if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
         raise FormatError("%s is not a regular file; name another one" % path)
+    if isinstance(collection, Prefix):
+        raise TypeError("a file holds prefixes by their names; write {\"name\": prefix}")
     collection = collection if isinstance(collection, Collection) else Collection(collection)
+    if not collection:
+        raise FormatError("a file must hold at least one prefix")
     objects = _objects(collection)
     index, blanks = _make_index(objects)
     minor = max((_minor(prefix) for prefix in collection.values()), default=2)
@@ -36,6 +40,10 @@ def _text(value):
     return value.encode("utf-8", "surrogateescape")
 
 
+def _can_encode(value):
+    return all(not 0xD800 <= ord(c) < 0xE000 or 0xDC80 <= ord(c) < 0xDD00 for c in value)
+
+
 def _check(place, name, kind, value):
     """The value as the index and HDF5 hold it: (JSON value, bytes, int or float); FormatError."""
     if isinstance(kind, tuple) and isinstance(value, (int, numpy.integer)) and not isinstance(value, bool):
@@ -48,8 +56,11 @@ def _check(place, name, kind, value):
         return "%.17g" % float(value), numpy.float64(value)
     elif kind == "digest" and isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value, re.ASCII):
         return value, numpy.frombuffer(bytes.fromhex(value), dtype=numpy.uint8)
-    elif kind == "text" and isinstance(value, str) and "\0" not in value:
-        return _text(value).decode("latin-1"), _text(value)
+    elif kind == "text" and isinstance(value, str) and "\0" not in value and _can_encode(value):
+        if len(_text(value)) <= CHAT_LIMITS.get(name, MAX_INDEX):
+            return _text(value).decode("latin-1"), _text(value)
+        raise FormatError("%s cannot be stored: %s has %d bytes, must have at most %d"
+                          % (place, name, len(_text(value)), CHAT_LIMITS[name]))
     raise FormatError("%s cannot be stored: %s is %s, must be %s" % (place, name, repr(value)[:60], allowed(kind)))
 
 

@@ -62,7 +62,7 @@ static fr_status print_template(fr_ctx *ctx, const fr_checkpoint_task *task)
                   task->chat ? "chat template" : "none (pre-tokenised rows)",
                   digest != NULL ? ", sha256 " : "", digest != NULL ? digest : "",
                   task->chat_template != NULL ? ", kept here"
-                  : digest != NULL            ? ", of the base"
+                  : digest != NULL            ? ", not kept here"
                                               : "");
     if (task->chat_arguments != NULL) {
         fr_print_line(stdout, "  arguments    %s", task->chat_arguments);

@@ -46,6 +46,27 @@ static fr_status find_format(const fr_export *e, const fr_export_format **out)
                    name);
 }
 
+/* An option that would change nothing is a mistake. */
+static fr_status check_options(const fr_export *e, const fr_export_format *to)
+{
+    for (int i = 0; i < N_FORMATS; i++) {
+        const char *at = FORMATS[i]->options;
+        while (FORMATS[i] != to && *at != '\0') {
+            enum { NAME_BYTES = 32 };
+            char name[NAME_BYTES];
+            size_t n = strcspn(at, " ");
+            (void)snprintf(name, sizeof name, "%.*s", (int)n, at);
+            if (fr_options_has(e->cli->options, name)) {
+                return FR_FAIL(e->cli->ctx, FR_ERR_ARG,
+                               "--%s is for --to %s alone; leave it out", name,
+                               FORMATS[i]->name);
+            }
+            at += n + strspn(at + n, " ");
+        }
+    }
+    return FR_OK;
+}
+
 static fr_status open_prefix(fr_export *e)
 {
     int64_t index = 0;
@@ -125,6 +146,7 @@ static fr_status run(fr_export *e)
     fr_ctx *ctx = e->cli->ctx;
     const fr_export_format *to = NULL;
     FR_TRY(find_format(e, &to));
+    FR_TRY(check_options(e, to));
     FR_TRY(fr_options_need(ctx, e->cli->options, "prefix", &e->prefix));
     e->target = fr_options_positional(e->cli->options, 0);
     e->model = fr_options_text(e->cli->options, "model");

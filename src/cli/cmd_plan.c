@@ -357,6 +357,8 @@ static fr_status check_svg(const fr_cli *cli, const fr_config *config)
         const fr_task_config *task = &config->tasks[i];
         FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "train", task->train));
         FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "valid", task->valid));
+        FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "chat.template",
+                               task->chat_template));
         if (task->prefix.init == FR_INIT_FILE) {
             FR_TRY(fr_output_apart_prefix(cli->ctx, "--svg", svg, "prefix.init.file",
                                           task->prefix.text));

@@ -375,10 +375,39 @@ static fr_status open_tokenizer(fr_ctx *ctx, const char *model, fr_tokenizer **o
     return status;
 }
 
+/* An option that would change nothing is a mistake. */
+static fr_status check_use(const fr_cli *cli)
+{
+    static const char *const OF_CHATS[] = {"chat-template", "chat-arguments",
+                                           "chat-clock", "last"};
+    const fr_options *o = cli->options;
+    for (size_t i = 0; i < sizeof OF_CHATS / sizeof OF_CHATS[0]; i++) {
+        if (fr_options_has(o, OF_CHATS[i]) && !fr_options_has(o, "chat")) {
+            return FR_FAIL(cli->ctx, FR_ERR_ARG,
+                           "--%s is for dialogues alone; give their rows as --chat "
+                           "FILE",
+                           OF_CHATS[i]);
+        }
+    }
+    if (fr_options_has(o, "mask") && !fr_options_has(o, "chat") &&
+        !fr_options_has(o, "rows")) {
+        return FR_FAIL(cli->ctx, FR_ERR_ARG,
+                       "--mask is for rows alone; give them as --chat FILE or --rows "
+                       "FILE");
+    }
+    if (fr_options_has(o, "template") && fr_options_has(o, "chat")) {
+        return FR_FAIL(cli->ctx, FR_ERR_ARG,
+                       "--template is for rows of text, and --chat says that they are "
+                       "dialogues; give one of them (--chat-template for a chat's)");
+    }
+    return FR_OK;
+}
+
 fr_status fr_cmd_tokenize(const fr_cli *cli)
 {
     const char *model = NULL;
     fr_tokenizer *tokenizer = NULL;
+    FR_TRY(check_use(cli));
     FR_TRY(fr_options_need(cli->ctx, cli->options, "model", &model));
     FR_TRY(open_tokenizer(cli->ctx, model, &tokenizer));
     bool of_rows =

@@ -24,6 +24,8 @@ typedef struct fr_export {
 
 typedef struct fr_export_format {
     const char *name;
+    const char
+        *options; /* its own ones, a blank between two; other formats refuse them */
     /* it judges windows itself; else a prefix that all tokens see needs --anyway over a base with windows */
     bool knows_windows;
     /* Before any work: options and whether `target` may be written. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* What the options say, and what follows from them; zeros at first, so that `ids` may be freed after any failure. */
 typedef struct llama_export {
@@ -117,7 +118,7 @@ static void warn_of_window(const llama_export *e)
     }
 }
 
-static void print_tokens(const llama_export *e, const char *text)
+static void print_tokens(const llama_export *e, FILE *out, const char *text)
 {
     enum { FIRST_BYTES = 64 };
     char behind[FIRST_BYTES] = "";
@@ -129,16 +130,28 @@ static void print_tokens(const llama_export *e, const char *text)
         (void)snprintf(behind, sizeof behind, ", then %lld", (long long)e->first);
     }
     if (s->tokens[0] != e->chosen) {
-        fr_print_line(stdout, "tokens    BOS %d, then %lld times %d%s%s%s",
+        fr_print_line(out, "tokens    BOS %d, then %lld times %d%s%s%s",
                       (int)s->tokens[0], (long long)(n - 1), (int)e->chosen, blank,
                       shown, behind);
     } else {
-        fr_print_line(stdout, "tokens    %lld times %d%s%s%s", (long long)n,
+        fr_print_line(out, "tokens    %lld times %d%s%s%s", (long long)n,
                       (int)e->chosen, blank, shown, behind);
     }
 }
 
-static fr_status print_summary(const llama_export *e, size_t bytes)
+/* A session's last id is computed again, and with none behind the slots that is the last slot. */
+static void warn_of_session(const llama_export *e)
+{
+    if (e->state.session && e->first < 0) {
+        fr_log(e->ctx, FR_LOG_WARN,
+               "%s: rows of this prefix have no BOS, so a prompt behind --prompt-cache "
+               "loses the last slot; name the id that every prompt begins with by "
+               "--first-token ID",
+               e->of->target);
+    }
+}
+
+static fr_status print_summary(const llama_export *e, FILE *out, size_t bytes)
 {
     const fr_llama_state *s = &e->state;
     char *text = NULL;
@@ -147,20 +160,21 @@ static fr_status print_summary(const llama_export *e, size_t bytes)
         FR_TRY(fr_tokenizer_decode(e->ctx, e->of->base.tokens.tokenizer, &e->chosen, 1,
                                    false, &text, &text_bytes));
     }
-    fr_print_line(stdout, "%s: %s state of llama.cpp, version %d, %zu bytes",
+    fr_print_line(out, "%s: %s state of llama.cpp, version %d, %zu bytes",
                   e->of->target, s->session ? "session" : "sequence",
                   s->session ? FR_LLAMA_SESSION_VERSION : FR_LLAMA_SEQUENCE_VERSION,
                   bytes);
-    fr_print_line(stdout, "cache     %s, flash attention %s, %lld positions",
+    fr_print_line(out, "cache     %s, flash attention %s, %lld positions",
                   s->f16 ? "f16" : "f32", s->flash_attention ? "on" : "off",
                   (long long)s->task->length);
-    print_tokens(e, text);
+    print_tokens(e, out, text);
     free(text);
     return FR_OK;
 }
 
 static fr_status write_state(llama_export *e)
 {
+    struct stat info;
     uint8_t *image = NULL;
     size_t bytes = 0;
     FR_TRY(fr_llama_state_check(e->ctx, &e->state));
@@ -170,7 +184,13 @@ static fr_status write_state(llama_export *e)
     fr_status status =
         fr_output_write(e->ctx, e->of->target, (const char *)image, bytes);
     free(image);
-    return status == FR_OK ? print_summary(e, bytes) : status;
+    if (status != FR_OK) {
+        return status;
+    }
+    warn_of_session(e);
+    /* a state that goes to standard output stays alone there */
+    bool is_file = stat(e->of->target, &info) == 0 && S_ISREG(info.st_mode);
+    return print_summary(e, is_file ? stdout : stderr, bytes);
 }
 
 static void describe(llama_export *e)
@@ -191,4 +211,7 @@ static fr_status write(const fr_export *of)
     return status;
 }
 
-const fr_export_format FR_EXPORT_LLAMA = {"llama.cpp", true, check, check_base, write};
+const fr_export_format FR_EXPORT_LLAMA = {
+    "llama.cpp", "state cache-type flash-attention first-token marker",
+    true,        check,
+    check_base,  write};

@@ -22,4 +22,5 @@ static fr_status write(const fr_export *e)
     return FR_OK;
 }
 
-const fr_export_format FR_EXPORT_PEFT = {"peft", false, check, NULL, write};
+const fr_export_format FR_EXPORT_PEFT = {"peft", "base anyway", false,
+                                         check,  NULL,          write};

@@ -196,6 +196,8 @@ static fr_status apart_from_all(fr_ctx *ctx, const fr_options *options,
     fr_status status = apart_from(ctx, name, output, n_endings, "--prefix", file);
     free(file);
     FR_TRY(status);
+    FR_TRY(apart_from(ctx, name, output, n_endings, "--chat-template",
+                      fr_options_text(options, "chat-template")));
     return apart_by(fr_model_apart, ctx, name, output, n_endings, "--model",
                     fr_options_text(options, "model"));
 }

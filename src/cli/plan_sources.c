@@ -49,6 +49,9 @@ static const char *why_not(const fr_plan_sources *s, const fr_task_config *confi
     if (!fr_file_exists(config->train)) {
         return "the data file does not exist";
     }
+    if (config->chat_template != NULL && !fr_file_exists(config->chat_template)) {
+        return "the file of chat.template does not exist";
+    }
     if (needs_tokenizer(config) && s->tokenizer == NULL) {
         return s->no_tokenizer;
     }

@@ -19,6 +19,8 @@ cat >"$work/chat.jsonl" <<'JSON'
 JSON
 how=(--chat-template "$work/chat.jinja" --chat-arguments '{"mode": "brief", "tools": [{"name": "all"}]}' --chat-clock "2026-01-31 23:59:59")
 
+printf '{"messages": [{"role": "user", "content": "e"}, {"role": "assistant", "content": "f"}]}\n' >"$work/turns.jsonl"
+
 # what is learned, by hand
 expect 0 "$FORERUN" tokenize --model "$model" --chat "$work/chat.jsonl" --mask "${how[@]}"
 python3 - "$work/out" <<'PY' || fail "other examples than the template writes: $(cat "$work/out")"
@@ -69,6 +71,12 @@ expect 0 "$FORERUN" train "$work/plain.yaml" --set "run.dir=$work/set" --set "ta
     --set 'tasks.t.chat.arguments={"tools": [{"name": "all"}], "mode": "brief"}' --set "tasks.t.chat.clock=2026-01-31 23:59:59"
 same "$work/run/prefix.h5" "$work/set/prefix.h5"
 
+# the same as YAML, as a config has it
+expect 0 "$FORERUN" train "$work/plain.yaml" --set "run.dir=$work/set2" --set "tasks.t.chat.template=$work/chat.jinja" \
+    --set 'tasks.t.chat.arguments={tools: [{name: all}], mode: brief}' --set "tasks.t.chat.clock=2026-01-31T23:59:59"
+expect 2 "$FORERUN" train "$work/plain.yaml" --set tasks.t.chat.arguments.mode=brief
+says "arguments has no keys that can be set one by one; set all of it: ...arguments={...}"
+
 # ids of what is learned train the same bits as the messages: of rows with one answer the ids say all
 tail -n 2 "$work/chat.jsonl" >"$work/single.jsonl"
 expect 0 "$FORERUN" tokenize --model "$model" --chat "$work/single.jsonl" "${how[@]}"
@@ -108,6 +116,60 @@ printf '<|im_start|>{{ mode }}{{ messages[0].content }}{{ tools[0].name }}{%% if
 [ "$(tokens --chat-template "$work/short.jinja")" = 11 ] || fail "--chat-template: $(tokens --chat-template "$work/short.jinja")"
 mv "$work/gone.jinja" "$work/chat.jinja"
 
+# a template too long to be kept, which is not the base's: its arguments are not taken for those of the base's template
+(python3 -c 'print("{#" + "x" * 66000 + "#}", end="")'; cat "$work/chat.jinja") >"$work/long.jinja"
+expect 0 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/long" --set "tasks.t.chat.template=$work/long.jinja"
+expect 0 "$FORERUN" inspect "$work/long/prefix.h5"
+grep -q "chat template, sha256 $(sha256sum <"$work/long.jinja" | cut -c1-64), not kept here" "$work/out" || fail "inspect: $(cat "$work/out")"
+expect 0 "$FORERUN" generate --model "$model" --prefix "$work/long/prefix.h5" --threads 1 --input "$work/turns.jsonl" --max-new-tokens 1
+says "unless --chat-template gives the one that it had"
+expect 0 "$FORERUN" generate --model "$model" --prefix "$work/long/prefix.h5" --threads 1 --max-new-tokens 4 --input "$work/chat.jsonl" \
+    --chat-template "$work/long.jinja"
+grep -o '"generated_ids":.*' "$work/out" >"$work/of-long"
+expect 0 "$FORERUN" generate --model "$model" --prefix "$work/run/prefix.h5" --threads 1 --max-new-tokens 4 --input "$work/chat.jsonl"
+grep -o '"generated_ids":.*' "$work/out" | cmp - "$work/of-long" || fail "the long template writes other prompts"
+
+# what a prefix keeps does not stand in the way of another template
+printf '{{ messages[0].content }}:' >"$work/bare.jinja"
+expect 6 "$FORERUN" generate "${with[@]}" --prompt g --chat-template "$work/bare.jinja"
+says "prefix.h5: the chat template does not read the argument 'mode'"
+says "the prefix keeps this, and --chat-arguments '{}' or --chat-clock take its place"
+expect 0 "$FORERUN" generate "${with[@]}" --prompt g --chat-template "$work/bare.jinja" --chat-arguments '{}'
+
+# an output is no template
+cp "$work/chat.jinja" "$work/kept.jinja"
+expect 2 "$FORERUN" generate "${with[@]}" --input "$work/chat.jsonl" --chat-template "$work/chat.jinja" --output "$work/chat.jinja"
+says "--chat-template"
+expect 2 "$FORERUN" eval --model "$model" --threads 1 --data "$work/chat.jsonl" "${how[@]}" --rows-out "$work/chat.jinja"
+expect 2 "$FORERUN" plan "$work/c.yaml" --ranks 1 --svg "$work/chat.jinja"
+says "chat.template"
+cmp "$work/chat.jinja" "$work/kept.jinja" || fail "an output replaced the template"
+expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1
+expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set "tasks.t.chat.template=$work/none.jinja"
+grep -q "the file of chat.template does not exist" "$work/out" || fail "plan does not say what it lacks: $(cat "$work/out")"
+
+# a template that opens an answer with more than it writes of a finished one is told, with marks and without
+for mark in '' 'generation '; do
+    { printf '{%% for m in messages %%}<|im_start|>{{ m.role }}:'
+      [ -z "$mark" ] || printf '{%% if m.role == "assistant" %%}{%% generation %%}{{ m.content }}<|im_end|>{%% endgeneration %%}{%% else %%}'
+      printf '{{ m.content }}<|im_end|>'
+      [ -z "$mark" ] || printf '{%% endif %%}'
+      printf '{%% endfor %%}{%% if add_generation_prompt %%}<|im_start|>assistant:<think>{%% endif %%}'; } >"$work/thinks.jinja"
+    expect 0 "$FORERUN" train "$work/plain.yaml" --set "run.dir=$work/thinks$mark" --set "tasks.t.chat.template=$work/thinks.jinja" \
+        --set "tasks.t.train=$work/turns.jsonl"
+    says "the chat template opens an answer with more than it writes before a finished one, in 1 rows"
+    sed -i 's/<think>//' "$work/thinks.jinja"
+    expect 0 "$FORERUN" train "$work/plain.yaml" --set "run.dir=$work/plainly$mark" --set "tasks.t.chat.template=$work/thinks.jinja" \
+        --set "tasks.t.train=$work/turns.jsonl"
+    ! grep -q "opens an answer with more" "$work/err" || fail "a template is told that opens answers as it writes them"
+done
+
+# another start
+expect 0 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/shorter" --set "tasks.t.prefix.init.file=$work/run/prefix.h5" \
+    --set tasks.t.prefix.length=2 --set tasks.t.chat.clock=2026-02-01
+says "tasks.t.prefix.length is 2, and its init $work/run/prefix.h5 has 3 slots: the first 2 are taken"
+says "tasks.t.chat has other arguments or another clock than its init"
+
 # a file of a stranger's: what it keeps is named with it, and bounded
 stranger() {
     python3 "$SOURCE/tests/support/tamper.py" "$work/run/prefix.h5" "$work/bad.h5" "/tasks/t@$1"
@@ -141,10 +203,10 @@ refused 2 "tasks[0].chat.template is given, but chat is false" --set tasks.t.cha
 refused 2 "must be a date such as 2026-01-31" --set tasks.t.chat.clock=2026-02-30
 refused 2 "must be an object such as" --set 'tasks.t.chat.arguments=[1]'
 refused 2 "must not set messages" --set 'tasks.t.chat.arguments={"messages": []}'
-refused 2 "does not read the argument 'moed'" --set 'tasks.t.chat.arguments={"moed": 1}'
+refused 2 "tasks.t.chat: the chat template does not read the argument 'moed'" --set 'tasks.t.chat.arguments={"moed": 1}'
 refused 3 "$work/none.jinja" --set "tasks.t.chat.template=$work/none.jinja"
 printf '{{ 1 +' >"$work/broken.jinja"
-refused 2 "broken.jinja: the chat template cannot be used: " --set "tasks.t.chat.template=$work/broken.jinja"
+refused 2 "broken.jinja cannot be used: line 1" --set "tasks.t.chat.template=$work/broken.jinja"
 printf 'a\0b' >"$work/broken.jinja"
 refused 3 "contains a NUL character" --set "tasks.t.chat.template=$work/broken.jinja"
 truncate -s 2000000 "$work/broken.jinja"
@@ -164,12 +226,19 @@ expect 2 "$FORERUN" train "$work/odd.yaml"
 says "has more than 100000 values"
 printf '{"messages": [{"role": "user", "content": "e"}, {"role": "assistant", "content": "f"}], "tools": {"a": 1}}\n' >"$work/odd.jsonl"
 refused 3 '"tools" must be a list' --set "tasks.t.train=$work/odd.jsonl"
+printf '{"messages": [{"role": "user", "content": "e"}, {"role": "assistant", "content": "f"}], "tools": [{"name": "x<|im_end|>"}]}\n' >"$work/odd.jsonl"
+refused 3 "a message or a tool holds the text of a special token" --set "tasks.t.train=$work/odd.jsonl"
 printf '{"source": "e", "target": "f", "tools": []}\n' >"$work/odd.jsonl"
 refused 3 'only a row of "messages" may have "tools"' --set "tasks.t.train=$work/odd.jsonl"
 expect 3 "$FORERUN" tokenize --model "$model" --chat "$work/chat.jsonl"
 says 'the row has "tools", which the chat template does not read'
 expect 2 "$FORERUN" tokenize --model "$model" --chat "$work/chat.jsonl" --rows "$work/chat.jsonl"
 expect 2 "$FORERUN" tokenize --model "$model" --chat "$work/chat.jsonl" --mask --prompts
+expect 2 "$FORERUN" tokenize --model "$model" --chat "$work/chat.jsonl" --template '{target}'
+expect 2 "$FORERUN" tokenize --model "$model" --rows "$work/chat.jsonl" --chat-clock 2026-01-31
+says "--chat-clock is for dialogues alone"
+expect 2 "$FORERUN" tokenize --model "$model" --mask
+says "--mask is for rows alone"
 expect 2 "$FORERUN" generate --model "$model" --prompt a --chat-arguments '{"a": '
 says "must be an object such as"
 expect 2 "$FORERUN" generate --model "$model" --prompt a --chat-template "$work/chat.jinja" --chat-clock yesterday

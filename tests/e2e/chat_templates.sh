@@ -220,7 +220,7 @@ long=$(digest "$work/tiny")
 rm -rf "$work/run"
 expect 0 "$FORERUN" train "$work/train.yaml"
 expect 0 "$FORERUN" inspect "$work/run/prefix.h5"
-grep -q "chat template, sha256 $long, of the base" "$work/out" || fail "inspect does not show the digest"
+grep -q "chat template, sha256 $long, not kept here" "$work/out" || fail "inspect does not show the digest"
 answers before --model "$work/tiny"
 ! grep -q "chat template" "$work/err" || fail "a warning of the template that was trained with"
 answers after --model "$work/tiny2"

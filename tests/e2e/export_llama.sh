@@ -80,6 +80,8 @@ says "--marker"
 export_to 3 no.bin --state session --first-token 320
 says "--first-token"
 export_to 2 no.bin --marker -1
+export_to 2 no.bin --anyway
+says "--anyway is for --to peft alone; leave it out"
 expect 2 "$FORERUN" export no.bin --to llama --prefix p.h5 --model tiny.gguf
 says "--to is llama; it must be"
 expect 2 "$FORERUN" export no.bin --to llama.cpp --model tiny.gguf

@@ -124,7 +124,7 @@ expect 3 import "$right" --model "$right"
 says "so it is an adapter (PEFT), not a model"
 says "a prefix of PEFT's becomes a prefix file by \`forerun import\`"
 expect 6 "$FORERUN" eval --model "$model" --prefix "$right" --data rows.jsonl
-says "not a regular file but a folder; give a file (\`forerun import\` makes a prefix file of an adapter of PEFT's)"
+says "not a regular file but a folder; give a file (of a run folder give best.h5 or prefix.h5; \`forerun import\` makes a prefix file of an adapter of PEFT's)"
 expect 2 "$FORERUN" import "$right" --model "$model" --output x.h5
 says "--from"
 expect 2 "$FORERUN" import --from lora "$right" --model "$model" --output x.h5
@@ -166,6 +166,8 @@ expect 2 "$FORERUN" export target --prefix run/prefix.h5
 says "--to"
 expect 2 "$FORERUN" export --to gguf target --prefix run/prefix.h5
 says "--to is gguf; it must be"
+expect 2 "$FORERUN" export --to peft target --prefix run/prefix.h5 --cache-type f32
+says "--cache-type is for --to llama.cpp alone; leave it out"
 expect 2 "$FORERUN" export --to peft run --prefix run/prefix.h5
 says "already, and an adapter's folder holds nothing else"
 expect 2 "$FORERUN" export --to peft c.yaml --prefix run/prefix.h5

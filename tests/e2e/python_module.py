@@ -141,6 +141,16 @@ def refuses_to_write_what_forerun_refuses():
         refused_write(part, {"t": make([good], [good], **{name: value})})
     refused_write("base_digest is 'ff', must be 64", forerun_prefix.Collection({"t": make([good], [good])}, base_digest="ff"))
     refused_write("65537 tasks cannot be stored", {"t%d" % i: make([good], [good]) for i in range(65537)})
+    refused_write("at least one prefix", {})
+    for name, most in (("chat_template", 65536), ("chat_arguments", 1 << 20), ("chat_clock", 64)):
+        refused_write("must have at most %d" % most, {"t": make([good], [good], chat=True, **{name: "x" * (most + 1)})})
+    refused_write("init is", {"t": make([good], [good], init="\ud800")})
+    try:
+        forerun_prefix.write("x.h5", make([good], [good]))
+        raise AssertionError("a prefix without a name is taken")
+    except TypeError as error:
+        assert "by their names" in str(error)
+    refused("is not a regular file; of a run folder give", forerun_prefix.open, "run")
     os.symlink("run/best.h5", "link.h5")
     refused("link.h5 is not a regular file", forerun_prefix.write, "link.h5", {"t": make([good], [good])})
     for wrong in (lambda: make([good], [good], stepp=1), lambda: forerun_prefix.Collection(base="x")):
@@ -223,6 +233,8 @@ def refuses_sealed_hostile_files():
         lines = file.read()[512:].split(b"\0")[0].decode().splitlines()
     offset = next(json.loads(line)["offset"] for line in lines if "layers/0/k" in line)
     changes.append("%s/layers/0/v:offset=%d" % (task, offset + 4))
+    changes += [task + "@%s=\"%s\"" % (name, "x" * most)
+                for name, most in (("chat_template", 65537), ("chat_clock", 65))]
     for change in changes:
         subprocess.run([sys.executable, TAMPER, "run/checkpoint-2.h5", "bad.h5", change], check=True)
         refused("bad.h5", forerun_prefix.open, "bad.h5")

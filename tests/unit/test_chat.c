@@ -80,6 +80,8 @@ static void bad_settings_are_named(void)
          "must not set add_generation_prompt"},
         {{NULL, "{\"messages\": 1}", NULL}, "must not set messages"},
         {{TURNS, "{\"rle\": 1}", NULL}, "does not read the argument 'rle'"},
+        {{TURNS, "{\"rol\": 1}", NULL}, "does not read the argument 'rol'"},
+        {{TURNS, "{\"essages\": 1}", NULL}, "does not read the argument 'essages'"},
         {{TURNS, "{\"\": 1}", NULL}, "does not read the argument ''"},
         {{TURNS, NULL, "2026"},
          "the clock of the chat template is '2026', but must be"},

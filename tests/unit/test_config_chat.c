@@ -43,8 +43,8 @@ static void values_are_what_json_takes_them_for(void)
 {
     check_arguments("{b: true, a: false, c: null, d: ~, e: }",
                     "{\"a\":false,\"b\":true,\"c\":null,\"d\":null,\"e\":null}");
-    check_arguments("{a: 1, b: -2.5, c: 1e3, d: 007, e: yes, f: 0x10, g: .5}",
-                    "{\"a\":1,\"b\":-2.5,\"c\":1000.0,\"d\":\"007\",\"e\":\"yes\","
+    check_arguments("{a: 1, b: -2.5, c: 1e3, d: 007, e: y, f: 0x10, g: .5}",
+                    "{\"a\":1,\"b\":-2.5,\"c\":1000.0,\"d\":\"007\",\"e\":\"y\","
                     "\"f\":\"0x10\",\"g\":\".5\"}");
     check_arguments(
         "{a: \"1\", b: 'true', c: \"\", d: plain text, \"e f\": \"\\u00e9\\n\"}",
@@ -93,7 +93,7 @@ static void refuses(const char *keys, const char *part)
 static void bad_sections_are_named(void)
 {
     refuses("chat: {}", "tasks[0].chat is an empty map, must be true, false, or");
-    refuses("chat: [true]", "must be true or false");
+    refuses("chat: [true]", "must be true, false or a map");
     refuses("chat: yes", "must be true or false");
     refuses("chat: true, chat: {clock: 2026-01-31}", "tasks[0].chat is given twice");
     refuses("chat: {clock: 2026-01-31}, chat: false", "tasks[0].chat is given twice");
@@ -105,6 +105,9 @@ static void bad_sections_are_named(void)
     refuses("chat: {arguments: {a: 1, a: 2}}", "holds the key a twice");
     refuses("chat: {arguments: {[a]: 1}}", "holds a key that is not a word");
     refuses("chat: {arguments: {a: \"x\\0y\"}}", "holds a NUL character");
+    refuses("chat: {arguments: {a: False}}",
+            "holds False, which is not a value of JSON");
+    refuses("chat: {arguments: {a: [1, {b: off}]}}", "write true, false or null, or");
     refuses("chat: {arguments: }", "tasks[0].chat.arguments has no value");
     refuses("chat: {kwargs: {a: 1}}", "unknown key tasks[0].chat.kwargs");
     refuses("chat: {clock: 2026-01-31}, template: \"{target}\"",
@@ -126,11 +129,38 @@ static void repeated_values_are_counted(void)
     refuses(keys, "has more than 100000 values");
 }
 
+/* Keys count as values do: an alias repeats them, too. */
+static void repeated_keys_are_counted(void)
+{
+    enum {
+        KEY_BYTES = 60000,
+        REPEATED = 600,
+        BYTES = KEY_BYTES + 16 * REPEATED + 4096
+    };
+    static const char BEGIN[] = HEAD "chat: {arguments: {a: [&k {? \"";
+    fr_config *config = NULL;
+    char *text = malloc(BYTES);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    size_t used = sizeof BEGIN - 1;
+    memcpy(text, BEGIN, used);
+    memset(text + used, 'k', KEY_BYTES);
+    used += KEY_BYTES;
+    used += (size_t)snprintf(text + used, BYTES - used, "\" : 1}");
+    for (int i = 0; i < REPEATED; i++) {
+        used += (size_t)snprintf(text + used, BYTES - used, ", *k");
+    }
+    (void)snprintf(text + used, BYTES - used, "]}}}\n");
+    FR_ASSERT_FAILS(fr_config_parse(fr_test_ctx(), "x.yaml", text, &config),
+                    FR_ERR_CONFIG, "the values take more than 32 MiB together");
+    free(text);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(values_are_what_json_takes_them_for),
     FR_CASE(chat_is_a_word_or_a_section),
     FR_CASE(bad_sections_are_named),
     FR_CASE(repeated_values_are_counted),
+    FR_CASE(repeated_keys_are_counted),
 };
 
 int main(int argc, char **argv)

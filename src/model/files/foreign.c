@@ -52,6 +52,24 @@ static fr_status check_hub_name(fr_ctx *ctx, const char *path, const char *text,
     return status;
 }
 
+/* An address on the hub, whose model may lie in its cache. */
+static fr_status check_address(fr_ctx *ctx, const char *path, const char *text,
+                               const fr_hub_name *name)
+{
+    char *found = NULL;
+    fr_status status = fr_hub_find(ctx, text, name, false, &found);
+    if (status == FR_OK && found != NULL) {
+        status = FR_FAIL(ctx, FR_ERR_DATA,
+                         "%s: this is an address, and Forerun downloads nothing; the "
+                         "hub's cache has the model: give %s",
+                         path, text);
+    } else if (status == FR_OK) {
+        status = check_hub_name(ctx, path, text, name);
+    }
+    free(found);
+    return status;
+}
+
 /* OWNER/NAME of an address on the hub, of whatever page or file; NULL if it is not such an address. */
 static fr_status name_in_address(fr_ctx *ctx, const char *path, char **name)
 {
@@ -91,7 +109,7 @@ static fr_status check_missing(fr_ctx *ctx, const char *path)
     FR_TRY(name_in_address(ctx, path, &name));
     fr_status status = FR_OK;
     if (name != NULL && fr_hub_name_read(name, &parts)) {
-        status = check_hub_name(ctx, path, name, &parts);
+        status = check_address(ctx, path, name, &parts);
     } else if (strstr(path, "://") != NULL) {
         status = FR_FAIL(ctx, FR_ERR_DATA,
                          "%s: this is an address, and Forerun downloads nothing; fetch "

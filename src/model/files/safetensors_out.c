@@ -37,7 +37,9 @@ static fr_status add_shape(const builder *b, const fr_safetensor_out *tensor,
         if (!fr_mul_i64(*bytes, tensor->shape[d], bytes)) {
             return fail(b, tensor, "its shape is negative or too large");
         }
-        (void)json_array_append_new(shape, json_integer(tensor->shape[d]));
+        FR_TRY(fr_check_memory(
+            b->ctx, json_array_append_new(shape, json_integer(tensor->shape[d])) == 0,
+            sizeof *tensor));
     }
     return FR_OK;
 }

@@ -31,8 +31,7 @@ static const char REMEDY[] =
 static fr_status refuse(fr_ctx *ctx, fr_chat *chat)
 {
     char why[WHY_BYTES];
-    (void)snprintf(why, sizeof why, "the chat template cannot be used: %s; %s",
-                   fr_ctx_error(ctx), REMEDY);
+    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(ctx));
     fr_ctx_clear_error(ctx);
     return fr_copy_string(ctx, why, &chat->refusal);
 }
@@ -43,6 +42,24 @@ static fr_status refuse(fr_ctx *ctx, fr_chat *chat)
 static bool is_reserved(const char *name)
 {
     return strcmp(name, "messages") == 0 || strcmp(name, "add_generation_prompt") == 0;
+}
+
+static bool is_of_a_name(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_' || ((unsigned char)c & 0x80U) != 0;
+}
+
+/* Whether the template holds the name as a whole word. */
+static bool names(const char *text, const char *name)
+{
+    size_t bytes = strlen(name);
+    const char *at = bytes > 0 ? strstr(text, name) : NULL;
+    while (at != NULL &&
+           ((at > text && is_of_a_name(at[-1])) || is_of_a_name(at[bytes]))) {
+        at = strstr(at + 1, name);
+    }
+    return at != NULL;
 }
 
 /* An argument that the template never names would be lost without a word; most such names are misspelled. */
@@ -59,8 +76,7 @@ static fr_status check_names(fr_ctx *ctx, const fr_chat *chat)
                            "each dialogue sets itself; remove it",
                            name);
         }
-        if (chat->jinja != NULL &&
-            (name[0] == '\0' || strstr(chat->text, name) == NULL)) {
+        if (chat->jinja != NULL && !names(chat->text, name)) {
             return FR_FAIL(ctx, FR_ERR_CONFIG,
                            "the chat template does not read the argument '%.*s'; "
                            "correct its name, or leave it out (chat.arguments, "
@@ -93,7 +109,13 @@ static fr_status set_arguments(fr_ctx *ctx, const char *arguments, fr_chat *chat
     }
     FR_TRY(fr_json_object_read(ctx, "the arguments of the chat template", arguments,
                                &chat->variables));
-    return fr_json_object_write(ctx, chat->variables, &chat->arguments);
+    FR_TRY(fr_json_object_write(ctx, chat->variables, &chat->arguments));
+    return strlen(chat->arguments) <= FR_CHAT_ARGUMENTS_BYTES
+               ? FR_OK
+               : FR_FAIL(ctx, FR_ERR_CONFIG,
+                         "the arguments of the chat template have %zu bytes, must have "
+                         "at most %d; shorten them",
+                         strlen(chat->arguments), FR_CHAT_ARGUMENTS_BYTES);
 }
 
 static fr_status fill(fr_ctx *ctx, const fr_chat_settings *settings,
@@ -216,11 +238,12 @@ fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat, const fr_chat_said *s
     char why[WHY_BYTES];
     *out = (fr_jinja_rendered){0};
     if (chat->jinja == NULL) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s",
-                       chat->refusal != NULL
-                           ? chat->refusal
-                           : "the model has no chat template; give source and target "
-                             "with a template instead of messages");
+        return chat->refusal != NULL
+                   ? FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                             "the chat template cannot be used: %s; %s", chat->refusal,
+                             REMEDY)
+                   : FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                             "the model has no chat template; %s", REMEDY);
     }
     const fr_jinja_given given = {make_variables(chat, said, n, opens),
                                   chat->clock != NULL ? &chat->now : NULL, steps_left};

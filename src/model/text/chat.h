@@ -44,10 +44,13 @@ fr_chat_settings fr_chat_settings_of(const fr_chat *chat);
 const char *fr_chat_text(const fr_chat *chat);
 /** Borrowed from the chat. */
 fr_chat_names fr_chat_token_names(const fr_chat *chat);
-/** Why the template is refused, a sentence with the remedy; NULL: it is not, or there is none. */
+/** Why the template is refused, with the line; NULL: it is not, or there is none. */
 const char *fr_chat_refusal(const fr_chat *chat);
 /** Whether dialogues can be rendered: there is a template, and it can be parsed. */
 bool fr_chat_is_usable(const fr_chat *chat);
+
+/** Bytes of arguments in their one form. */
+enum { FR_CHAT_ARGUMENTS_BYTES = 1 << 20 };
 
 /** Steps for all renderings of a dialogue: a few hundred answers in known templates. */
 enum { FR_CHAT_STEPS = 4 * FR_JINJA_MAX_STEPS };

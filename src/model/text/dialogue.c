@@ -17,6 +17,7 @@ void fr_dialogue_ids_fini(fr_dialogue_ids *ids)
     fr_ids_fini(&ids->counted);
     fr_ids_fini(&ids->own);
     ids->n_parts = 0;
+    ids->opens_otherwise = false;
 }
 
 /* ---- which answers ------------------------------------------------------------------------ */
@@ -123,6 +124,7 @@ static fr_status find_begin(fr_dialogue_encoding *e, fr_answer *a,
             fr_dialogue_find_content(e, whole, whole->bytes, a->message);
         status = fr_dialogue_render(e, a->message, false, &before);
         found = status == FR_OK && begins(whole, &before) && same > before.bytes;
+        e->out->opens_otherwise = true;
         a->span.begin = content.end > 0 && content.begin < same ? content.begin : same;
     }
     fr_jinja_rendered_fini(&opened);
@@ -159,6 +161,23 @@ static bool take_marks(fr_dialogue_encoding *e)
     return true;
 }
 
+/* Whether a prompt ends as what is learned begins, of the last answer, which no later turn changes. A template need not be able to
+ * open an answer where its marks show the answers. */
+static fr_status compare_opening(fr_dialogue_encoding *e)
+{
+    const fr_answer *a = &e->answers[e->n_answers - 1];
+    fr_jinja_rendered opened = {0};
+    fr_status status = fr_dialogue_render(e, a->message, true, &opened);
+    if (status == FR_ERR_DATA) {
+        fr_ctx_clear_error(e->ctx);
+        return FR_OK;
+    }
+    e->out->opens_otherwise =
+        opened.bytes != a->span.begin || !begins(&e->text, &opened);
+    fr_jinja_rendered_fini(&opened);
+    return status;
+}
+
 /* Makes the answer of the part that is asked for the only one, and what is rendered up to it the text. */
 static fr_status take_part(fr_dialogue_encoding *e)
 {
@@ -179,7 +198,8 @@ static fr_status place_answers(fr_dialogue_encoding *e)
     bool changed = false;
     e->out->n_parts = 1;
     if (take_marks(e)) {
-        return FR_OK;
+        return e->n_answers > 0 && !e->dialogue->open_assistant ? compare_opening(e)
+                                                                : FR_OK;
     }
     for (int64_t i = 0; i < e->n_answers && !changed; i++) {
         fr_answer *a = &e->answers[i];

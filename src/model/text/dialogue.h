@@ -33,6 +33,9 @@ typedef struct fr_dialogue_ids {
     fr_ids counted;  /* in the loss: an answer up to its end token */
     fr_ids own;      /* of a message's content alone, which may be cut */
     int64_t n_parts; /* examples that the dialogue gives */
+    /* the template opens an answer with more than it writes of a finished one ("<think>"), so that a prompt ends
+     * otherwise than what is learned begins */
+    bool opens_otherwise;
 } fr_dialogue_ids;
 
 void fr_dialogue_ids_fini(fr_dialogue_ids *ids);

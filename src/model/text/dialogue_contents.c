@@ -99,7 +99,7 @@ static fr_status fail_special(const fr_dialogue_encoding *e)
 {
     return FR_FAIL(
         e->ctx, FR_ERR_DATA,
-        "a message holds the text of a special token where it cannot be told "
+        "a message or a tool holds the text of a special token where it cannot be told "
         "from one that the chat template writes; remove it, or set special: "
         "true (--special), by which it is one");
 }
@@ -121,7 +121,8 @@ static fr_status place_special(fr_dialogue_encoding *e, size_t message)
     return e->contents[message].end > 0 && !late ? FR_OK : fail_special(e);
 }
 
-/* Everything in a message but a content that is a text must hold no special token's text. */
+/* Everything in a message but a content that is a text, and everything in the row's tools, must hold no special token's
+ * text. */
 static fr_status check_value(const fr_dialogue_encoding *e, json_t *value)
 {
     const char *key = NULL;
@@ -163,6 +164,8 @@ static fr_status check_members(const fr_dialogue_encoding *e, json_t *message)
 fr_status fr_dialogue_place_contents(fr_dialogue_encoding *e)
 {
     size_t end = e->text.bytes;
+    FR_TRY(e->dialogue->special_in_content ? FR_OK
+                                           : check_value(e, e->dialogue->tools));
     FR_TRY(fr_alloc(e->ctx, (int64_t)e->n, sizeof *e->contents, &e->contents));
     for (size_t i = e->n; i > 0; i--) {
         fr_text_span *content = &e->contents[i - 1];

@@ -30,6 +30,8 @@ typedef struct fr_prefix_state {
 
 /** Longest chat template that a file keeps; known ones are shorter. */
 enum { FR_CHECKPOINT_TEMPLATE_BYTES = 64 << 10 };
+/** Longest arguments of a chat template, FR_CHAT_ARGUMENTS_BYTES, and longest clock. */
+enum { FR_CHECKPOINT_ARGUMENTS_BYTES = 1 << 20, FR_CHECKPOINT_CLOCK_BYTES = 64 };
 
 typedef struct fr_checkpoint_task {
     char *name;

@@ -129,6 +129,28 @@ fr_status fr_checkpoint_check_layers(fr_ctx *ctx, const char *path,
         (long long)base);
 }
 
+fr_status fr_checkpoint_check_chat(fr_ctx *ctx, const char *path,
+                                   const fr_checkpoint_task *task)
+{
+    const struct {
+        const char *name;
+        const char *text;
+        size_t most;
+    } texts[] = {
+        {"chat_template", task->chat_template, FR_CHECKPOINT_TEMPLATE_BYTES},
+        {"chat_arguments", task->chat_arguments, FR_CHECKPOINT_ARGUMENTS_BYTES},
+        {"chat_clock", task->chat_clock, FR_CHECKPOINT_CLOCK_BYTES}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i].text != NULL && strlen(texts[i].text) > texts[i].most) {
+            return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                           "%s: %s of /tasks/%s has %zu bytes, must have at most %zu",
+                           path, texts[i].name, task->name, strlen(texts[i].text),
+                           texts[i].most);
+        }
+    }
+    return FR_OK;
+}
+
 /* ---- the names of tasks ------------------------------------------------------------------------- */
 
 static int compare_names(const void *a, const void *b)

@@ -116,6 +116,10 @@ FR_MUST_CHECK fr_status fr_checkpoint_check_finite(fr_ctx *ctx, const char *path
                                                    const fr_stored_array *array,
                                                    const void *data);
 
+/** FR_ERR_CHECKPOINT if what is kept of a chat is longer than the format allows. */
+FR_MUST_CHECK fr_status fr_checkpoint_check_chat(fr_ctx *ctx, const char *path,
+                                                 const fr_checkpoint_task *task);
+
 /** FR_ERR_CHECKPOINT unless the layers of the task lie within base_layers (0: n_layers). */
 FR_MUST_CHECK fr_status fr_checkpoint_check_layers(fr_ctx *ctx, const char *path,
                                                    const fr_checkpoint_task *task);

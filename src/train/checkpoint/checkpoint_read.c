@@ -153,6 +153,7 @@ static fr_status check_task(reader *r, const char *object, fr_checkpoint_task *t
                              "has one of mlp_hidden and mlp_width alone");
     }
     FR_TRY(fr_checkpoint_check_layers(r->ctx, r->path, task));
+    FR_TRY(fr_checkpoint_check_chat(r->ctx, r->path, task));
     FR_TRY(take_conventions(r, object, extra, task));
     return claim_sizes(r, object, task, extra->moments);
 }
@@ -392,8 +393,9 @@ static fr_status open_map(fr_ctx *ctx, const char *path, fr_map *out)
         (void)snprintf(reason, sizeof reason, "%s", fr_ctx_error(ctx));
         fr_ctx_clear_error(ctx);
         status = FR_FAIL(ctx, FR_ERR_CHECKPOINT, "%s%s", reason,
-                         fr_is_folder(path) ? " (`forerun import` makes a prefix file "
-                                              "of an adapter of PEFT's)"
+                         fr_is_folder(path) ? " (of a run folder give best.h5 or "
+                                              "prefix.h5; `forerun import` makes a "
+                                              "prefix file of an adapter of PEFT's)"
                                             : "");
     }
     return status;

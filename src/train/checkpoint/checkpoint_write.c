@@ -176,6 +176,7 @@ static fr_status check_all(fr_ctx *ctx, const char *name,
         FR_TRY(check_shapes(ctx, task));
         FR_TRY(check_fields(ctx, task));
         FR_TRY(fr_checkpoint_check_layers(ctx, name, task));
+        FR_TRY(fr_checkpoint_check_chat(ctx, name, task));
         FR_TRY(check_arrays(ctx, name, task));
     }
     return FR_OK;

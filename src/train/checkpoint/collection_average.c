@@ -32,7 +32,8 @@ static const char *what_differs(const fr_checkpoint_task *a,
         return "window";
     }
     if (texts_differ(a->template_text, b->template_text) || a->chat != b->chat ||
-        texts_differ(a->chat_template_digest, b->chat_template_digest)) {
+        texts_differ(a->chat_template_digest, b->chat_template_digest) ||
+        texts_differ(a->chat_template, b->chat_template)) {
         return "template";
     }
     if (texts_differ(a->chat_arguments, b->chat_arguments) ||

@@ -76,11 +76,13 @@ FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
 /** Add to the size of all kept values; FR_ERR_CONFIG above 32 MiB. Without this limit a small file could ask for much
  * memory: an alias repeats a text for a few bytes, and a sweep for each task. */
 FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);
-/** Set a key that takes a list (is_list) to one, written as in YAML: "[a, b]". Its old value is freed, also on failure.
+/** Set a key that takes a list (is_list) or a map (FR_TEXT_MAP) to one, written as in YAML: "[a, b]". Its old value is freed, also on failure.
  * @param where  opens messages   @return FR_OK; FR_ERR_CONFIG */
-FR_MUST_CHECK fr_status fr_config_set_list(fr_config_state *state, int key,
+FR_MUST_CHECK fr_status fr_config_set_yaml(fr_config_state *state, int key,
                                            const char *where, const char *text,
                                            fr_key_owner owner);
+/** Whether a text is a JSON object. */
+bool fr_config_is_json(const char *text);
 /** Apply one "KEY=VALUE" of --set. */
 FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
 /** Replace the sweep's pattern in the list of tasks by the tasks made from it. The first key listed varies slowest.

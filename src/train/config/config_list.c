@@ -1,4 +1,5 @@
-/* A key that takes a list of names, in the file or in --set; it is kept as one text with ", " between the names. */
+/* A key that takes a list of names, in the file or in --set; it is kept as one text with ", " between the names. Also here: the
+ * value of --set where it is a list or a map. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_yaml.h"
 
@@ -54,19 +55,22 @@ fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
     return status;
 }
 
-static fr_status read_list_document(fr_config_state *state, int index,
-                                    yaml_document_t *document, const char *where,
-                                    fr_key_owner owner)
+static fr_status read_document(fr_config_state *state, int index,
+                               yaml_document_t *document, const char *where,
+                               fr_key_owner owner)
 {
     const fr_yaml_reader r = {state, document};
     const yaml_node_t *root = yaml_document_get_root_node(document);
-    FR_TRY(fr_yaml_check_kind(&r, root, YAML_SEQUENCE_NODE, FR_CONFIG_KEYS[index].name,
-                              "a list of names"));
-    return fr_config_read_list(&r, index, root, where, owner);
+    bool is_list = FR_CONFIG_KEYS[index].is_list;
+    FR_TRY(fr_yaml_check_kind(
+        &r, root, is_list ? YAML_SEQUENCE_NODE : YAML_MAPPING_NODE,
+        FR_CONFIG_KEYS[index].name, is_list ? "a list of names" : "a map"));
+    return is_list ? fr_config_read_list(&r, index, root, where, owner)
+                   : fr_config_read_map(&r, index, root, where, owner);
 }
 
 /* The value of --set is a YAML document of its own. While it is read, `where` replaces the file's name in messages. */
-fr_status fr_config_set_list(fr_config_state *state, int index, const char *where,
+fr_status fr_config_set_yaml(fr_config_state *state, int index, const char *where,
                              const char *text, fr_key_owner owner)
 {
     const char *name = state->name;
@@ -77,7 +81,7 @@ fr_status fr_config_set_list(fr_config_state *state, int index, const char *wher
     state->name = where;
     fr_status status = fr_yaml_load(state, text, strlen(text), &document);
     if (status == FR_OK) {
-        status = read_list_document(state, index, &document, where, owner);
+        status = read_document(state, index, &document, where, owner);
         yaml_document_delete(&document);
     }
     state->name = name;

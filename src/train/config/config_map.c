@@ -7,6 +7,7 @@
 #include "train/config/config_yaml.h"
 
 #include "base/json_object.h"
+#include "base/json_size.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -35,6 +36,19 @@ static json_t *plain_value(const char *text)
     return value;
 }
 
+/* What people, and YAML 1.1, write for true and false. As texts they would count as true in a template. */
+static bool is_other_truth(const char *text)
+{
+    static const char *const WORDS[] = {
+        "True", "TRUE", "False", "FALSE", "yes", "Yes", "YES",  "no",   "No",  "NO",
+        "on",   "On",   "ON",    "off",   "Off", "OFF", "None", "NULL", "Null"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
+        found = found || strcmp(text, WORDS[i]) == 0;
+    }
+    return found;
+}
+
 static fr_status read_scalar(const map_reader *m, const yaml_node_t *node, json_t **out)
 {
     const char *text = (const char *)node->data.scalar.value;
@@ -45,6 +59,13 @@ static fr_status read_scalar(const map_reader *m, const yaml_node_t *node, json_
     if (strlen(text) != node->data.scalar.length) {
         return FR_FAIL(ctx, FR_ERR_CONFIG, "%s holds a NUL character; remove it",
                        m->where);
+    }
+    if (plain && is_other_truth(text)) {
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "%s holds %s, which is not a value of JSON; write true, false or "
+            "null, or put a text in quotes",
+            m->where, text);
     }
     *out = empty ? json_null() : plain ? plain_value(text) : NULL;
     *out = *out != NULL ? *out : json_string(text);
@@ -82,6 +103,7 @@ static fr_status read_members(map_reader *m, const yaml_node_t *node, json_t *in
                            "%s holds a key that is not a word; write keys as words",
                            m->where);
         }
+        FR_TRY(fr_config_count_text(m->yaml->state, key->data.scalar.length));
         if (json_object_get(into, name) != NULL) {
             return FR_FAIL(ctx, FR_ERR_CONFIG, "%s holds the key %.*s twice; keep one",
                            m->where, SHOWN, name);
@@ -139,4 +161,13 @@ fr_status fr_config_read_map(const fr_yaml_reader *r, int index,
     }
     free(text);
     return status;
+}
+
+bool fr_config_is_json(const char *text)
+{
+    size_t bytes = strlen(text);
+    json_t *value = fr_json_fits(text, bytes) ? json_loadb(text, bytes, 0, NULL) : NULL;
+    bool is_object = json_is_object(value);
+    json_decref(value);
+    return is_object;
 }

@@ -44,7 +44,10 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
         into->lines->of[index] = fr_yaml_line(node);
         return fr_config_read_map(r, index, node, where, into->owner);
     }
-    FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
+    bool has_section =
+        fr_config_find_section(key->section, key->name) != FR_SECTION_COUNT;
+    FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path,
+                              has_section ? "true, false or a map" : allowed));
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
                        node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE,
                        r->state->as_they_stand};

@@ -62,6 +62,14 @@ static fr_status walk(fr_ctx *ctx, const char *where, char *path,
         }
         *dot = '\0';
         fr_section_id below = fr_config_find_section(*section, part);
+        int key = fr_config_find_key(*section, part);
+        if (below == FR_SECTION_COUNT && key >= 0 &&
+            FR_CONFIG_KEYS[key].form == FR_TEXT_MAP) {
+            return FR_FAIL(ctx, FR_ERR_CONFIG,
+                           "%.250s: %.80s has no keys that can be set one by one; set "
+                           "all of it: ...%.80s={...}",
+                           where, part, part);
+        }
         if (below == FR_SECTION_COUNT || below == FR_SECTION_TASK) {
             (void)snprintf(unknown, sizeof unknown, "%.250s: unknown key %.80s", where,
                            part);
@@ -107,8 +115,11 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
         fr_config_clear_inits(lines);
     }
     lines->of[key] = FR_LINE_SET;
-    if (FR_CONFIG_KEYS[key].is_list && value[strspn(value, " ")] == '[') {
-        return fr_config_set_list(state, key, where, value, owner);
+    const char opens = value[strspn(value, " ")];
+    bool is_map = FR_CONFIG_KEYS[key].form == FR_TEXT_MAP && opens == '{';
+    if ((FR_CONFIG_KEYS[key].is_list && opens == '[') ||
+        (is_map && !fr_config_is_json(value))) {
+        return fr_config_set_yaml(state, key, where, value, owner);
     }
     fr_scalar scalar = {value, strlen(value), false, false};
     return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar, owner);

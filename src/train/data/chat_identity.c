@@ -40,7 +40,9 @@ static fr_status open_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer, const cha
     if (file == NULL || refusal == NULL) {
         return FR_OK;
     }
-    fr_status status = FR_FAIL(ctx, FR_ERR_CONFIG, "%s: %s", file, refusal);
+    fr_status status =
+        FR_FAIL(ctx, FR_ERR_CONFIG,
+                "the chat template %s cannot be used: %s; correct it", file, refusal);
     fr_chat_close(out);
     return status;
 }
@@ -80,6 +82,9 @@ static fr_status digest_of(fr_ctx *ctx, const fr_chat *chat, char **out)
     return fr_copy_string(ctx, text, out);
 }
 
+_Static_assert((int)FR_CHAT_ARGUMENTS_BYTES == (int)FR_CHECKPOINT_ARGUMENTS_BYTES,
+               "what a chat may have, a file may keep");
+
 fr_status fr_chat_keep(fr_ctx *ctx, const fr_chat *chat, fr_checkpoint_task *task)
 {
     if (chat == NULL) {
@@ -94,10 +99,61 @@ fr_status fr_chat_keep(fr_ctx *ctx, const fr_chat *chat, fr_checkpoint_task *tas
     return fr_copy_optional(ctx, settings.clock, &task->chat_clock);
 }
 
-fr_chat_settings fr_chat_kept(const fr_checkpoint_task *task)
+/* Whether a chat's template is the one that a task was trained with. */
+static fr_status is_of(fr_ctx *ctx, const fr_chat *chat, const fr_checkpoint_task *task,
+                       bool *out)
 {
-    return (fr_chat_settings){task->chat_template, task->chat_arguments,
-                              task->chat_clock};
+    char *now = NULL;
+    FR_TRY(digest_of(ctx, chat, &now));
+    *out = now != NULL && task->chat_template_digest != NULL &&
+           strcmp(now, task->chat_template_digest) == 0;
+    free(now);
+    return FR_OK;
+}
+
+static const char *first_of(const char *one, const char *other)
+{
+    return one != NULL ? one : other;
+}
+
+/* What the file keeps is named with the file where it cannot be used. */
+static fr_status name_file(fr_ctx *ctx, const char *file, fr_status status)
+{
+    enum { WHY_BYTES = 1024 };
+    char why[WHY_BYTES];
+    if (status != FR_ERR_CONFIG) {
+        return status;
+    }
+    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(ctx));
+    fr_ctx_clear_error(ctx);
+    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                   "%s: %s; the prefix keeps this, and --chat-arguments '{}' or "
+                   "--chat-clock take its place",
+                   file, why);
+}
+
+/* A template that is too long to be kept may be the base's own; arguments mean nothing to another one. */
+fr_status fr_chat_open_kept(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                            const char *file, const fr_checkpoint_task *task,
+                            const fr_chat_source *given, fr_chat **out)
+{
+    fr_chat_source source = *given;
+    fr_chat_settings *s = &source.settings;
+    bool same = true;
+    *out = NULL;
+    if (tokenizer == NULL) {
+        return FR_OK;
+    }
+    if (given->file == NULL && task->chat_template == NULL) {
+        FR_TRY(is_of(ctx, fr_tokenizer_chat(tokenizer), task, &same));
+    }
+    bool adds = (s->arguments == NULL && task->chat_arguments != NULL) ||
+                (s->clock == NULL && task->chat_clock != NULL);
+    s->template_text = task->chat_template;
+    s->arguments = first_of(s->arguments, same ? task->chat_arguments : NULL);
+    s->clock = first_of(s->clock, task->chat_clock);
+    fr_status status = fr_chat_source_open(ctx, tokenizer, &source, out);
+    return adds ? name_file(ctx, file, status) : status;
 }
 
 fr_status fr_chat_identity_check(fr_ctx *ctx, const char *file,
@@ -117,13 +173,16 @@ fr_status fr_chat_identity_check(fr_ctx *ctx, const char *file,
             ctx, FR_ERR_CHECKPOINT,
             "%s: task %s was trained on dialogues with the chat template %.*s, it is "
             "%.*s now, so that rows would get other token ids; resume with the "
-            "original model files and template, or pass --force to continue anyway",
+            "original model files and chat.template, or pass --force to continue "
+            "anyway",
             file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
     } else if (strcmp(before, shown) != 0) {
-        fr_log(ctx, FR_LOG_WARN,
-               "%s: task %s was trained on dialogues with the chat template %.*s, it "
-               "is %.*s now; dialogues may get other token ids than in training",
-               file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
+        fr_log(
+            ctx, FR_LOG_WARN,
+            "%s: task %s was trained on dialogues with the chat template %.*s, it "
+            "is %.*s now; dialogues may get other token ids than in training, unless "
+            "--chat-template gives the one that it had",
+            file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
     }
     free(now);
     return status;

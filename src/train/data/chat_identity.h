@@ -29,8 +29,15 @@ FR_MUST_CHECK fr_status fr_chat_source_open(fr_ctx *ctx, const fr_tokenizer *tok
 /** Writes what a checkpoint keeps of a chat into a task of it. @param chat  NULL: nothing */
 FR_MUST_CHECK fr_status fr_chat_keep(fr_ctx *ctx, const fr_chat *chat,
                                      fr_checkpoint_task *task);
-/** What fr_chat_keep kept, borrowed from the task. */
-fr_chat_settings fr_chat_kept(const fr_checkpoint_task *task);
+/**
+ * The chat in which a task's dialogues are written: what `given` says, for the rest what the task keeps.
+ * @param tokenizer  NULL: none; then *out is NULL   @param file  of the task, for messages   @param[out] out  caller closes
+ * @return as fr_chat_source_open; FR_ERR_CHECKPOINT naming the file if what it keeps cannot be used
+ */
+FR_MUST_CHECK fr_status fr_chat_open_kept(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                          const char *file,
+                                          const fr_checkpoint_task *task,
+                                          const fr_chat_source *given, fr_chat **out);
 
 /**
  * Compare the chat template that a task was trained with and the one that is used now. Tasks without dialogues and files older than

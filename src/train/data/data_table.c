@@ -18,6 +18,7 @@ typedef struct builder {
     fr_ctx *ctx;
     const fr_data_params *params;
     fr_data_stats stats;
+    int64_t n_other; /* rows whose answers a prompt opens otherwise */
     fr_table_row *rows;
     int64_t row_capacity;
     fr_table_example *examples;
@@ -199,6 +200,7 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
         return FR_OK;
     }
     b->stats.n_unused += row->has_unused_source;
+    b->n_other += row->opens_otherwise;
     b->stats.n_source_tokens += n_source;
     b->stats.n_rows++;
     return FR_OK;
@@ -230,6 +232,15 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
     }
     fr_row_fini(&row);
     b->stats.n_unusable = bad->n;
+    if (b->n_other > 0) {
+        fr_log(
+            b->ctx, FR_LOG_WARN,
+            "%s: the chat template opens an answer with more than it writes before a "
+            "finished one, in %lld rows: prompts of `generate` end otherwise than "
+            "what is learned begins (tokenize --chat FILE shows both, with and "
+            "without --prompts); use a template that writes the same in both places",
+            b->params->path, (long long)b->n_other);
+    }
     return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
 }
 

@@ -43,6 +43,7 @@ void fr_row_clear(fr_row *row)
     row->source.own.count = 0;
     row->source_counted.count = 0;
     row->has_unused_source = false;
+    row->opens_otherwise = false;
     row->n_targets = 0;
     row->n_parts = 1;
     row->target_ends.count = 0;
@@ -285,7 +286,9 @@ static fr_status encode_text(const fr_row_reader *r, const json_t *object, fr_ro
         return fr_row_encode_turns(r, source, target, row);
     }
     if (r->params->template_text == NULL && r->use == FR_ROW_LEARN) {
-        return FAIL_ROW(r, "a row of text needs a template, e.g. \"{source} {target}\"",
+        return FAIL_ROW(r,
+                        "a row of text needs a template (--template), e.g. "
+                        "\"{source}\\nAnswer:{target}\"",
                         "");
     }
     FR_TRY(add_source(r, source, row));

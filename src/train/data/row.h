@@ -32,6 +32,7 @@ typedef struct fr_row {
     /* a flag for each of source.ids; empty: none of them is in the loss */
     fr_ids source_counted;
     bool has_unused_source; /* it has a source that the template does not use */
+    bool opens_otherwise;   /* as in fr_dialogue_ids */
     int64_t n_targets;      /* 0 for a prompt */
     int64_t n_parts;    /* rows that the line gives (fr_row_reader.part); at least 1 */
     fr_ids target_ends; /* end of each target in target.ids */

@@ -275,6 +275,7 @@ static fr_status encode_lesson(const fr_row_reader *r, const fr_chat_said *said,
     fr_status status = encode(r, said, skip, false, &d);
     if (status == FR_OK) {
         row->n_parts = d.n_parts;
+        row->opens_otherwise = d.opens_otherwise;
         status = split(r, &d, row);
     }
     fr_dialogue_ids_fini(&d);
@@ -346,6 +347,7 @@ static fr_status add_answer(const fr_row_reader *r, const json_t *source,
     FR_TRY(fr_check_memory(r->ctx, turns != NULL, sizeof *turns));
     fr_status status = encode(r, &(fr_chat_said){turns, NULL}, NULL, false, &d);
     if (status == FR_OK) {
+        row->opens_otherwise = row->opens_otherwise || d.opens_otherwise;
         last_run(&d, &first, &end);
         status = row->n_targets == 0 ? add_source(r, &d, first, row) : FR_OK;
     }

@@ -118,10 +118,10 @@ static fr_status put(fr_ctx *ctx, const char *folder, const char *name,
 static const char *const NAMES[] = {"adapter_model.safetensors", "adapter_config.json"};
 enum { WEIGHTS, CONFIG, N_NAMES };
 
-/* What the folder got goes again, so that the same command may be repeated. */
-static void take_back(fr_ctx *ctx, const char *folder, bool made)
+/* What this export put there goes again, so that the same command may be repeated. */
+static void take_back(fr_ctx *ctx, const char *folder, int n_written, bool made)
 {
-    for (int i = 0; i < N_NAMES; i++) {
+    for (int i = 0; i < n_written; i++) {
         char *path = NULL;
         if (fr_join_path(ctx, folder, NAMES[i], &path) == FR_OK) {
             (void)unlink(path);
@@ -165,11 +165,12 @@ fr_status fr_peft_write(fr_ctx *ctx, const char *folder, const fr_checkpoint_tas
     }
     if (status == FR_OK) {
         status = put(ctx, folder, NAMES[WEIGHTS], image, bytes);
+        int n_written = status == FR_OK ? 1 : 0;
         if (status == FR_OK) {
             status = put(ctx, folder, NAMES[CONFIG], config, strlen(config));
         }
         if (status != FR_OK) {
-            take_back(ctx, folder, made);
+            take_back(ctx, folder, n_written, made);
         }
     }
     free(image);

@@ -13,7 +13,6 @@
 #include "base/mem.h"
 #include "train/session/rank_share.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,43 +70,21 @@ static void choose_reading(const fr_inference *inference, fr_inference_prefix *p
     }
 }
 
-static const char *first_of(const char *one, const char *other)
-{
-    return one != NULL ? one : other;
-}
-
-/* What no option says comes from the prefix's file, which is then named where it cannot be used. */
-static fr_status name_file(fr_ctx *ctx, const char *reference, fr_status status)
-{
-    enum { WHY_BYTES = 1024 };
-    char why[WHY_BYTES];
-    if (status != FR_ERR_CONFIG) {
-        return status;
-    }
-    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(ctx));
-    fr_ctx_clear_error(ctx);
-    return FR_FAIL(ctx, FR_ERR_CHECKPOINT, "%s: %s", reference, why);
-}
-
-/* Each of the options replaces what the prefix keeps. Rows of messages are dialogues whatever the options say. */
+/* Without settings of its own a prefix has the tokenizer's chat. Rows of messages are dialogues whatever the options say. */
 static fr_status open_chat(const fr_inference *inference, fr_inference_prefix *p)
 {
-    fr_ctx *ctx = inference->ctx;
-    fr_chat_source source = inference->params->chat_source;
-    const fr_chat_settings given = source.settings;
-    bool by_options =
-        source.file != NULL || given.arguments != NULL || given.clock != NULL;
-    bool keeps = p->task != NULL && p->task->chat;
-    if (keeps) {
-        const fr_chat_settings kept = fr_chat_kept(p->task);
-        fr_chat_settings *s = &source.settings;
-        s->template_text = first_of(s->template_text, kept.template_text);
-        s->arguments = first_of(s->arguments, kept.arguments);
-        s->clock = first_of(s->clock, kept.clock);
+    const fr_inference_params *params = inference->params;
+    const fr_chat_source *given = &params->chat_source;
+    const fr_tokenizer *tokenizer = inference->session.tokenizer;
+    bool is_set = given->file != NULL || given->settings.arguments != NULL ||
+                  given->settings.clock != NULL;
+    if (p->task != NULL && p->task->chat && params->template_text == NULL) {
+        return fr_chat_open_kept(inference->ctx, tokenizer, p->reference, p->task,
+                                 given, &p->chat_template);
     }
-    fr_status status = fr_chat_source_open(ctx, inference->session.tokenizer, &source,
-                                           &p->chat_template);
-    return keeps && !by_options ? name_file(ctx, p->reference, status) : status;
+    return is_set ? fr_chat_source_open(inference->ctx, tokenizer, given,
+                                        &p->chat_template)
+                  : FR_OK;
 }
 
 /* `device` NULL: there is no image yet. */

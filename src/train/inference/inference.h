@@ -38,7 +38,7 @@ typedef struct fr_inference_prefix {
     const fr_checkpoint_task *task;
     const char *template_text;
     bool chat;
-    fr_chat *chat_template; /* NULL: no dialogues, or no tokenizer */
+    fr_chat *chat_template; /* NULL: the tokenizer's own, if there is one */
     bool eos;
     bool special;
     bool leading_bos;

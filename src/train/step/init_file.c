@@ -5,6 +5,11 @@
 
 #include <string.h>
 
+static bool texts_differ(const char *a, const char *b)
+{
+    return (a == NULL) != (b == NULL) || (a != NULL && strcmp(a, b) != 0);
+}
+
 /* The file may have more slots than the config asks for: the first ones are then taken. It may not have fewer,
  * because nothing says what the others would start from. */
 fr_status fr_init_file_length(const fr_task_env *env, const fr_task_config *config,
@@ -62,6 +67,32 @@ static void warn_of_window(const fr_task_env *env, const fr_task *task,
     }
 }
 
+/* What the file's prefix meant is not what this one will mean, or not all of it is taken. */
+static void warn_of_use(const fr_task_env *env, const fr_task *task,
+                        const fr_checkpoint_task *file)
+{
+    const fr_task_config *c = task->config;
+    const fr_chat_settings now = task->chat != NULL
+                                     ? fr_chat_settings_of(task->chat)
+                                     : (fr_chat_settings){NULL, NULL, NULL};
+    if (task->length < file->length) {
+        fr_log(env->ctx, FR_LOG_WARN,
+               "tasks.%s.prefix.length is %lld, and its init %s has %lld slots: the "
+               "first %lld are taken",
+               c->name, (long long)task->length, c->prefix.text,
+               (long long)file->length, (long long)task->length);
+    }
+    if (c->chat && file->chat &&
+        (texts_differ(now.arguments, file->chat_arguments) ||
+         texts_differ(now.clock, file->chat_clock))) {
+        fr_log(
+            env->ctx, FR_LOG_WARN,
+            "tasks.%s.chat has other arguments or another clock than its init %s was "
+            "trained with",
+            c->name, c->prefix.text);
+    }
+}
+
 /* Every stage reads the whole file and takes its layers. The file is open to changes between the two readings,
  * hence the check of its length. Only the first slots of a longer file are copied. */
 fr_status fr_init_from_file(const fr_task_env *env, fr_task *task)
@@ -88,6 +119,7 @@ fr_status fr_init_from_file(const fr_task_env *env, fr_task *task)
         }
         if (status == FR_OK) {
             warn_of_window(env, task, t);
+            warn_of_use(env, task, t);
             /* The file's layers are as long as its own prefix, which may be longer than the task's. */
             int64_t stride = t->length * t->n_kv_heads * t->head_dim;
             size_t bytes = (size_t)task->layer_floats * sizeof(float);

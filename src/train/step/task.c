@@ -122,16 +122,28 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
     }
 }
 
+/* A config may have many tasks, so what is wrong with a chat is told with its task. */
 static fr_status open_chat(const fr_task_env *env, fr_task *task)
 {
+    enum { WHY_BYTES = 1024 };
+    char why[WHY_BYTES];
     const fr_task_config *c = task->config;
     const fr_chat_source source = {c->chat_template,
                                    {NULL, c->chat_arguments, c->chat_clock}};
-    return c->chat ? fr_chat_source_open(env->ctx, env->tokenizer, &source, &task->chat)
-                   : FR_OK;
+    if (!c->chat) {
+        return FR_OK;
+    }
+    fr_status status =
+        fr_chat_source_open(env->ctx, env->tokenizer, &source, &task->chat);
+    if (status != FR_ERR_CONFIG) {
+        return status;
+    }
+    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(env->ctx));
+    fr_ctx_clear_error(env->ctx);
+    return FR_FAIL(env->ctx, status, "tasks.%s.chat: %s", c->name, why);
 }
 
-/* All of a task that needs no rows: its chat, its layers, the length of its prefix. */
+/* All of a task that needs no rows: its layers and the length of its prefix. */
 static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
                             fr_task *out)
 {
@@ -150,7 +162,6 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
             "it has no effect",
             config->name);
     }
-    FR_TRY(open_chat(env, out));
     FR_TRY(find_layers(env, config, &out->layers));
     return find_length(env, out);
 }
@@ -160,6 +171,9 @@ fr_status fr_task_open_sample(const fr_task_env *env, const fr_task_config *conf
                               int64_t max_rows, fr_task *out)
 {
     fr_status status = begin_open(env, config, out);
+    if (status == FR_OK && max_rows > 0) {
+        status = open_chat(env, out);
+    }
     if (status == FR_OK && max_rows > 0) {
         status = open_rows(env, out, config->train, max_rows, true, &out->train);
     }
@@ -173,6 +187,9 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
                        fr_task *out)
 {
     fr_status status = begin_open(env, config, out);
+    if (status == FR_OK) {
+        status = open_chat(env, out);
+    }
     if (status == FR_OK) {
         status = open_rows(env, out, config->train, 0, false, &out->train);
     }
