@@ -442,12 +442,7 @@ static fr_status encode_form(const fr_row_reader *r, const json_t *object, fr_ro
         }
         return fr_row_encode_messages(r, object, row);
     }
-    if (has(object, "tools") && !json_is_null(json_object_get(object, "tools"))) {
-        return FAIL_ROW(r,
-                        "only a row of \"messages\" may have \"tools\"; write it as "
-                        "messages, or list tools in data.ignore (--ignore)",
-                        "");
-    }
+    FR_TRY(fr_row_check_no_tools(r, object));
     if (form == IDS_FORM) {
         return encode_ids(r, object, row);
     }

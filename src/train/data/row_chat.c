@@ -282,6 +282,17 @@ static fr_status encode_lesson(const fr_row_reader *r, const fr_chat_said *said,
     return status;
 }
 
+fr_status fr_row_check_no_tools(const fr_row_reader *r, const json_t *object)
+{
+    const json_t *tools = json_object_get(object, "tools");
+    return tools == NULL || json_is_null(tools)
+               ? FR_OK
+               : FAIL_ROW(r,
+                          "only a row of \"messages\" may have \"tools\"; write it as "
+                          "messages, or list tools in data.ignore (--ignore)",
+                          "");
+}
+
 /* The row's own tools replace those of the config. */
 static fr_status read_tools(const fr_row_reader *r, json_t *tools, json_t **out)
 {

@@ -33,6 +33,9 @@ FR_MUST_CHECK fr_status fr_row_end_target(const fr_row_reader *reader, fr_row *r
 FR_MUST_CHECK fr_status fr_row_need_tokenizer(const fr_row_reader *reader,
                                               const char *what);
 
+/** FR_ERR_DATA if a row that is not of messages has tools. */
+FR_MUST_CHECK fr_status fr_row_check_no_tools(const fr_row_reader *reader,
+                                              const json_t *object);
 /** Encode the dialogue of a row. */
 FR_MUST_CHECK fr_status fr_row_encode_messages(const fr_row_reader *reader,
                                                const json_t *object, fr_row *row);
