@@ -135,6 +135,9 @@ expect 6 "$FORERUN" generate "${with[@]}" --prompt g --chat-template "$work/bare
 says "prefix.h5: the chat template does not read the argument 'mode'"
 says "the prefix keeps this, and --chat-arguments '{}' or --chat-clock take its place"
 expect 0 "$FORERUN" generate "${with[@]}" --prompt g --chat-template "$work/bare.jinja" --chat-arguments '{}'
+printf '{{ 1 +' >"$work/broken.jinja"
+expect 2 "$FORERUN" generate "${with[@]}" --prompt g --chat-template "$work/broken.jinja"
+says "error: the chat template $work/broken.jinja cannot be used: line 1"
 
 # an output is no template
 cp "$work/chat.jinja" "$work/kept.jinja"

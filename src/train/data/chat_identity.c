@@ -144,7 +144,11 @@ fr_status fr_chat_open_kept(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     if (tokenizer == NULL) {
         return FR_OK;
     }
-    if (given->file == NULL && task->chat_template == NULL) {
+    if (given->file != NULL) { /* what is wrong with it alone is not the prefix's */
+        const fr_chat_source alone = {.file = given->file};
+        FR_TRY(fr_chat_source_open(ctx, tokenizer, &alone, out));
+        fr_chat_close(out);
+    } else if (task->chat_template == NULL) {
         FR_TRY(is_of(ctx, fr_tokenizer_chat(tokenizer), task, &same));
     }
     bool adds = (s->arguments == NULL && task->chat_arguments != NULL) ||
