@@ -114,7 +114,7 @@ echo "windows"
 
 import() { "$FORERUN" import --from peft "$@" --output x.h5; }
 right=$golden/adapter_tiny_llama_right_f32
-expect 3 import $right --model "$golden/tiny_gpt2"
+expect 3 import "$right" --model "$golden/tiny_gpt2"
 says "is for a base of 2 layers x 2 key/value heads x 16, $golden/tiny_gpt2 has 2 x 4 x 16; give the model"
 expect 3 import "$right/adapter_config.json" --model "$model"
 says "is a file, must be a folder"

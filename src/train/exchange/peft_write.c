@@ -119,9 +119,9 @@ static const char *const NAMES[] = {"adapter_model.safetensors", "adapter_config
 enum { WEIGHTS, CONFIG, N_NAMES };
 
 /* What this export put there goes again, so that the same command may be repeated. */
-static void take_back(fr_ctx *ctx, const char *folder, int n_written, bool made)
+static void take_back(fr_ctx *ctx, const char *folder, int n_begun, bool made)
 {
-    for (int i = 0; i < n_written; i++) {
+    for (int i = 0; i < n_begun; i++) {
         char *path = NULL;
         if (fr_join_path(ctx, folder, NAMES[i], &path) == FR_OK) {
             (void)unlink(path);
@@ -165,12 +165,13 @@ fr_status fr_peft_write(fr_ctx *ctx, const char *folder, const fr_checkpoint_tas
     }
     if (status == FR_OK) {
         status = put(ctx, folder, NAMES[WEIGHTS], image, bytes);
-        int n_written = status == FR_OK ? 1 : 0;
+        int n_begun = 1; /* one that fails may be there all the same */
         if (status == FR_OK) {
+            n_begun = N_NAMES;
             status = put(ctx, folder, NAMES[CONFIG], config, strlen(config));
         }
         if (status != FR_OK) {
-            take_back(ctx, folder, n_written, made);
+            take_back(ctx, folder, n_begun, made);
         }
     }
     free(image);
