@@ -55,3 +55,8 @@ bool fr_text_find_last(fr_text in, fr_text what, fr_text_span *out)
     }
     return false;
 }
+
+bool fr_texts_differ(const char *a, const char *b)
+{
+    return (a == NULL) != (b == NULL) || (a != NULL && strcmp(a, b) != 0);
+}

@@ -28,4 +28,7 @@ bool fr_text_find_last(fr_text in, fr_text what, fr_text_span *out);
 /** Whether the text is these bytes. */
 bool fr_text_is(fr_text text, const char *string);
 
+/** Whether two texts differ; a missing one (NULL) equals only a missing one. */
+bool fr_texts_differ(const char *a, const char *b);
+
 #endif

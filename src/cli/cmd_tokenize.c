@@ -226,7 +226,9 @@ static fr_status add_learned(fr_ctx *ctx, const fr_tokenizer *tokenizer,
             status = fr_utf8_repair(ctx, &text, &bytes, NULL);
         }
         if (status == FR_OK) {
-            (void)json_array_append_new(learned, json_stringn(text, bytes));
+            status = fr_check_memory(
+                ctx, json_array_append_new(learned, json_stringn(text, bytes)) == 0,
+                bytes);
         }
         free(text);
         run.count = 0;

@@ -3,15 +3,11 @@
 
 #include "base/mem.h"
 #include "base/task_name.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool texts_differ(const char *a, const char *b)
-{
-    return (a == NULL) != (b == NULL) || (a != NULL && strcmp(a, b) != 0);
-}
 
 /* What of two tasks forbids a mean of their numbers; NULL: nothing. */
 static const char *what_differs(const fr_checkpoint_task *a,
@@ -31,13 +27,13 @@ static const char *what_differs(const fr_checkpoint_task *a,
     if (a->slides != b->slides) {
         return "window";
     }
-    if (texts_differ(a->template_text, b->template_text) || a->chat != b->chat ||
-        texts_differ(a->chat_template_digest, b->chat_template_digest) ||
-        texts_differ(a->chat_template, b->chat_template)) {
+    if (fr_texts_differ(a->template_text, b->template_text) || a->chat != b->chat ||
+        fr_texts_differ(a->chat_template_digest, b->chat_template_digest) ||
+        fr_texts_differ(a->chat_template, b->chat_template)) {
         return "template";
     }
-    if (texts_differ(a->chat_arguments, b->chat_arguments) ||
-        texts_differ(a->chat_clock, b->chat_clock)) {
+    if (fr_texts_differ(a->chat_arguments, b->chat_arguments) ||
+        fr_texts_differ(a->chat_clock, b->chat_clock)) {
         return "chat's arguments or clock";
     }
     return a->eos != b->eos || a->special != b->special ||

@@ -1,14 +1,10 @@
 #include "train/step/init_file.h"
 
+#include "base/text.h"
 #include "train/checkpoint/prefix_file.h"
 #include "train/data/chat_identity.h"
 
 #include <string.h>
-
-static bool texts_differ(const char *a, const char *b)
-{
-    return (a == NULL) != (b == NULL) || (a != NULL && strcmp(a, b) != 0);
-}
 
 /* The file may have more slots than the config asks for: the first ones are then taken. It may not have fewer,
  * because nothing says what the others would start from. */
@@ -83,8 +79,8 @@ static void warn_of_use(const fr_task_env *env, const fr_task *task,
                (long long)file->length, (long long)task->length);
     }
     if (c->chat && file->chat &&
-        (texts_differ(now.arguments, file->chat_arguments) ||
-         texts_differ(now.clock, file->chat_clock))) {
+        (fr_texts_differ(now.arguments, file->chat_arguments) ||
+         fr_texts_differ(now.clock, file->chat_clock))) {
         fr_log(
             env->ctx, FR_LOG_WARN,
             "tasks.%s.chat has other arguments or another clock than its init %s was "
