@@ -159,13 +159,13 @@ static fr_status add_digest_of(fr_ctx *ctx, fr_record *record, const char *name,
 
 static fr_status add_stops(fr_ctx *ctx, fr_digest *digest, const void *argument)
 {
-    const fr_generate_params *options = argument;
-    return fr_digest_add(ctx, digest, options->stop,
-                         (size_t)options->n_stop * sizeof *options->stop);
+    const fr_generate_ids *ids = argument;
+    return fr_digest_add(ctx, digest, ids->stop,
+                         (size_t)ids->n_stop * sizeof *ids->stop);
 }
 
 static void add_options(fr_record *record, const fr_inference_params *params,
-                        const fr_generate_params *options)
+                        const fr_record_options *options)
 {
     fr_record_add(record, "--precision",
                   params->precision == FR_PRECISION_BF16 ? "bf16" : "f32");
@@ -180,7 +180,7 @@ static void add_options(fr_record *record, const fr_inference_params *params,
 /* The order of the lines is part of the format, since fr_record_check compares them one after the other. The epsilon
  * came later than the other lines; a kept record without it is still accepted. */
 fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
-                         const fr_generate_params *options, const fr_generate_row *rows,
+                         const fr_record_options *options, const fr_generate_row *rows,
                          int64_t n_rows, const char *version, fr_record *out)
 {
     prompts given = {rows, n_rows};
@@ -192,7 +192,8 @@ fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
     FR_TRY(add_digest_of(ctx, out, "--template", add_template, inference));
     FR_TRY(add_digest_of(ctx, out, "the model", add_model, inference));
     FR_TRY(add_digest_of(ctx, out, "the prefix", add_prefixes, inference));
-    FR_TRY(add_digest_of(ctx, out, "the ids that end a text", add_stops, options));
+    FR_TRY(
+        add_digest_of(ctx, out, "the ids that end a text", add_stops, &options->ids));
     FR_TRY(add_digest_of(ctx, out, "the encoding of the prompts", add_prompts, &given));
     float eps = (float)fr_weights_arch(inference->session.weights)->norm_eps;
     add_real(out, EPS, (double)eps);

@@ -26,9 +26,16 @@ void fr_record_add(fr_record *record, const char *name, const char *value);
 void fr_record_add_digest(fr_record *record, const char *name,
                           const uint8_t digest[FR_DIGEST_BYTES]);
 
+/** How rows are answered; borrowed. */
+typedef struct fr_record_options {
+    fr_sample_params sample;
+    int64_t max_new_tokens;
+    fr_generate_ids ids;
+} fr_record_options;
+
 /** Everything but the rows themselves: `version` of Forerun, model, prefixes, options, ids of the prompts. Local; once the base is loaded. */
 FR_MUST_CHECK fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
-                                       const fr_generate_params *options,
+                                       const fr_record_options *options,
                                        const fr_generate_row *rows, int64_t n_rows,
                                        const char *version, fr_record *out);
 

@@ -68,6 +68,8 @@ typedef struct generation {
     fr_inference_params params;
     char *template_text;
     fr_generate_params options;
+    fr_sample_params sample;
+    int64_t max_new_tokens;
     fr_inference inference;
     fr_generator *generator;
     fr_prompts_params input;
@@ -84,8 +86,9 @@ static fr_status read_options(generation *g)
 {
     const fr_options *o = g->cli->options;
     int64_t seed = 1;
-    g->options = (fr_generate_params){
-        .sample = {.top_p = 1.0}, .max_new_tokens = 128, .batch = 16};
+    g->options = (fr_generate_params){.batch = 16};
+    g->sample = (fr_sample_params){.top_p = 1.0};
+    g->max_new_tokens = 128;
     FR_TRY(fr_inference_options(g->ctx, o, &g->params));
     FR_TRY(fr_template_option(g->ctx, o, &g->template_text));
     g->params.template_text = g->template_text;
@@ -94,17 +97,17 @@ static fr_status read_options(generation *g)
     FR_TRY(fr_row_options(g->ctx, o, &g->input.ignore, &g->input.skip_bad_rows));
     g->params.one_pipeline = true;
     FR_TRY(fr_options_int(g->ctx, o, "batch", 1, INT32_MAX, &g->options.batch));
-    FR_TRY(fr_options_int(g->ctx, o, "max-new-tokens", 1, INT32_MAX,
-                          &g->options.max_new_tokens));
-    FR_TRY(fr_options_real(g->ctx, o, "temperature", &g->options.sample.temperature));
-    FR_TRY(fr_options_int(g->ctx, o, "top-k", 0, INT32_MAX, &g->options.sample.top_k));
-    FR_TRY(fr_options_real(g->ctx, o, "top-p", &g->options.sample.top_p));
+    FR_TRY(
+        fr_options_int(g->ctx, o, "max-new-tokens", 1, INT32_MAX, &g->max_new_tokens));
+    FR_TRY(fr_options_real(g->ctx, o, "temperature", &g->sample.temperature));
+    FR_TRY(fr_options_int(g->ctx, o, "top-k", 0, INT32_MAX, &g->sample.top_k));
+    FR_TRY(fr_options_real(g->ctx, o, "top-p", &g->sample.top_p));
     FR_TRY(fr_options_int(g->ctx, o, "seed", 0, INT64_MAX, &seed));
-    g->options.sample.seed = (uint64_t)seed;
+    g->sample.seed = (uint64_t)seed;
     if (fr_options_has(o, "prompt") == fr_options_has(o, "input")) {
         return FR_FAIL(g->ctx, FR_ERR_ARG, "give --prompt or --input, and not both");
     }
-    FR_TRY(fr_sample_check(g->ctx, &g->options.sample));
+    FR_TRY(fr_sample_check(g->ctx, &g->sample));
     return fr_output_apart_option(g->ctx, o, "output", "input");
 }
 
@@ -152,6 +155,9 @@ static fr_status encode_rows(generation *g)
         g->texts[i].prefix = &p->rows[i].prefix->view;
         g->texts[i].place = fr_prompts_place(p, i);
         g->texts[i].prompt = p->rows[i].ids;
+        g->texts[i].sample = g->sample;
+        g->texts[i].number = (uint64_t)i;
+        g->texts[i].max_new_tokens = g->max_new_tokens;
         p->rows[i].ids = (fr_ids){0};
     }
     return FR_OK;
@@ -159,10 +165,11 @@ static fr_status encode_rows(generation *g)
 
 /* Rows are written in the order of the input: this one if it is due, and those that waited for it. Short texts end
  * before long ones that began earlier. */
-static fr_status row_ended(void *user, int64_t index)
+static fr_status row_grown(void *user, int64_t index, bool *leave)
 {
     generation *g = user;
-    g->ended[index] = true;
+    (void)leave;
+    g->ended[index] = g->texts[index].state != FR_ROW_GOES_ON;
     while (g->n_written < g->prompts.n && g->ended[g->n_written]) {
         int64_t i = g->n_written++;
         FR_TRY(fr_answers_write(g->answers, i, &g->texts[i].out));
@@ -180,9 +187,8 @@ static int64_t max_positions(const generation *g)
         int64_t given = g->prompts.rows[i].prefix->length + g->texts[i].prompt.count;
         max = given > max ? given : max;
     }
-    return g->options.max_new_tokens < arch->context_length - max
-               ? max + g->options.max_new_tokens
-               : arch->context_length;
+    return g->max_new_tokens < arch->context_length - max ? max + g->max_new_tokens
+                                                          : arch->context_length;
 }
 
 /* What the keys and values of a batch may take: half of a rank's memory, since the weights and the activations need the rest;
@@ -205,16 +211,16 @@ static fr_status prepare(generation *g)
     FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
     FR_TRY(fr_inference_load(&g->inference, max_positions(g), 0.0));
     FR_TRY(find_cache_bytes(g));
-    g->options.done = row_ended;
+    g->options.grown = row_grown;
     g->options.user = g;
     g->options.times = &g->times;
     int64_t vocab_size = fr_weights_arch(s->weights)->vocab_size;
     fr_ends_within(g->ctx, g->params.model, vocab_size, &s->ends);
-    g->options.stop = s->ends.stop;
-    g->options.n_stop = s->ends.n_stop;
+    g->options.ids.stop = s->ends.stop;
+    g->options.ids.n_stop = s->ends.n_stop;
     fr_status status =
         fr_tokens_textless(g->ctx, s->tokenizer, &s->ends, vocab_size, &g->never);
-    g->options.sample.never_V = g->never;
+    g->options.ids.never_V = g->never;
     if (status == FR_OK) {
         fr_generator_params params = {
             .pipeline = s->grid.pipeline, .stage = s->stage, .link = s->link};
@@ -229,8 +235,9 @@ static fr_status begin_answers(generation *g)
     fr_record record;
     int64_t n_rows = g->prompts.n;
     int64_t n_kept = 0;
-    fr_status status = fr_record_fill(g->ctx, &g->inference, &g->options, g->texts,
-                                      n_rows, FORERUN_VERSION, &record);
+    fr_record_options options = {g->sample, g->max_new_tokens, g->options.ids};
+    fr_status status = fr_record_fill(g->ctx, &g->inference, &options, g->texts, n_rows,
+                                      FORERUN_VERSION, &record);
     if (status == FR_OK) {
         status = fr_answers_begin(g->answers, g->inference.session.tokenizer, &record,
                                   n_rows, &n_kept);
@@ -289,8 +296,7 @@ static fr_status run(generation *g)
 static void finish(generation *g)
 {
     for (int64_t i = 0; g->texts != NULL && i < g->prompts.n; i++) {
-        fr_ids_fini(&g->texts[i].prompt);
-        fr_ids_fini(&g->texts[i].out);
+        fr_generate_row_fini(&g->texts[i]);
     }
     fr_generator_destroy(&g->generator);
     fr_inference_close(&g->inference);

@@ -178,7 +178,8 @@ fr_status fr_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
                          const fr_f32 *logits_NV, const fr_sample_rule *rule,
                          const double *uniform_N, fr_i32 *ids_N)
 {
-    if (!takes(device, FR_OP_LOSS, n_rows >= 0 && vocab > 0 && rule->top_k >= 0)) {
+    if (!takes(device, FR_OP_LOSS,
+               n_rows >= 0 && vocab > 0 && rule->top_k >= 0 && rule->min_p <= 1.0)) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);

@@ -24,10 +24,16 @@ static int32_t choose(fr_device *device, const float *logits,
     return id;
 }
 
+static int32_t pick_likely(fr_device *device, double min_p, double uniform)
+{
+    fr_sample_rule rule = {1.0, 0, 1.0, NULL, min_p};
+    return choose(device, LOGITS, &rule, uniform);
+}
+
 static int32_t pick(fr_device *device, double temperature, int64_t top_k, double top_p,
                     double uniform)
 {
-    fr_sample_rule rule = {temperature, top_k, top_p, NULL};
+    fr_sample_rule rule = {temperature, top_k, top_p, NULL, 0.0};
     return choose(device, LOGITS, &rule, uniform);
 }
 
@@ -40,9 +46,15 @@ static void check_few(fr_device *device, void *user)
     CU_ASSERT_EQUAL(pick(device, 1.0, 2, 1.0, 0.999), 3);
     CU_ASSERT_EQUAL(pick(device, 1.0, 0, 0.5, 0.999), 3);
     CU_ASSERT_EQUAL(pick(device, 1.0, 0, 0.1, 0.999), 1);
+    /* weights 1, 1, 0.37, 0.14, 0.05 */
+    CU_ASSERT_EQUAL(pick_likely(device, 0.0, 0.999), 0);
+    CU_ASSERT_EQUAL(pick_likely(device, 0.1, 0.999), 2);
+    CU_ASSERT_EQUAL(pick_likely(device, 0.2, 0.999), 4);
+    CU_ASSERT_EQUAL(pick_likely(device, 0.4, 0.999), 3);
+    CU_ASSERT_EQUAL(pick_likely(device, 1.0, 0.4), 1);
 }
 
-/* Greedy takes the lowest id of the likeliest, top-k keeps only k, top-p keeps the smallest set. */
+/* Greedy takes the lowest id of the likeliest, top-k keeps only k, top-p the smallest set, min-p a share of the likeliest. */
 static void options_keep_what_they_say(void)
 {
     fr_test_each_isa(check_few, NULL);
@@ -71,7 +83,7 @@ static void frequencies_follow_the_distribution(void)
 static void equal_logits_come_by_their_ids(void)
 {
     static const float ZEROS[VOCAB] = {-0.0F, 0.0F, 0.0F, -0.0F, 0.0F};
-    static const fr_sample_rule RULE = {1.0, 0, 1.0, NULL};
+    static const fr_sample_rule RULE = {1.0, 0, 1.0, NULL, 0.0};
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
     for (int i = 0; i < VOCAB; i++) {
         CU_ASSERT_EQUAL(choose(device, ZEROS, &RULE, i / 5.0), i);
@@ -84,7 +96,7 @@ static void equal_logits_come_by_their_ids(void)
 static void neighbours_are_told_apart(void)
 {
     static const float NEAR[] = {1.0F, -1.0F, 3e38F, -3e38F, 1e-42F, -1e-42F, 0.0F};
-    static const fr_sample_rule RULE = {1.0, 1, 1.0, NULL};
+    static const fr_sample_rule RULE = {1.0, 1, 1.0, NULL, 0.0};
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
     for (int i = 0; i < FR_N_CASES(NEAR); i++) {
         float low = NEAR[i];
@@ -99,10 +111,10 @@ static void logits_that_are_not_finite_choose_nothing(void)
 {
     static const float BAD[] = {NAN, INFINITY, -INFINITY};
     static const uint8_t NEVER[VOCAB] = {1, 1, 1, 0, 1};
-    const fr_sample_rule RULES[] = {{0.0, 0, 1.0, NULL},
-                                    {1.0, 1, 0.5, NULL},
-                                    {0.0, 0, 1.0, fr_host_bytes(NEVER)},
-                                    {1.0, 0, 1.0, fr_host_bytes(NEVER)}};
+    const fr_sample_rule RULES[] = {{0.0, 0, 1.0, NULL, 0.0},
+                                    {1.0, 1, 0.5, NULL, 0.0},
+                                    {0.0, 0, 1.0, fr_host_bytes(NEVER), 0.0},
+                                    {1.0, 0, 1.0, fr_host_bytes(NEVER), 0.0}};
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
     for (int at = 0; at < VOCAB * 12; at++) {
         float logits[VOCAB];
@@ -120,10 +132,10 @@ static void some_ids_are_never_chosen(void)
     static const uint8_t NEVER[VOCAB] = {1, 1, 0, 1, 0};
     static const uint8_t NONE_LEFT[VOCAB] = {1, 1, 1, 1, 1};
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
-    fr_sample_rule rules[] = {{0.0, 0, 1.0, fr_host_bytes(NEVER)},
-                              {1.0, 1, 1.0, fr_host_bytes(NEVER)},
-                              {1.0, 0, 0.1, fr_host_bytes(NEVER)},
-                              {1.0, 0, 1.0, fr_host_bytes(NEVER)}};
+    fr_sample_rule rules[] = {{0.0, 0, 1.0, fr_host_bytes(NEVER), 0.0},
+                              {1.0, 1, 1.0, fr_host_bytes(NEVER), 0.0},
+                              {1.0, 0, 0.1, fr_host_bytes(NEVER), 0.0},
+                              {1.0, 0, 1.0, fr_host_bytes(NEVER), 0.0}};
     for (int i = 0; i < 4; i++) {
         CU_ASSERT_EQUAL(choose(device, LOGITS, &rules[i], 0.0), 4);
         CU_ASSERT_EQUAL(choose(device, LOGITS, &rules[i], 0.999), i < 3 ? 4 : 2);
@@ -178,7 +190,9 @@ static int32_t reference(const float *logits, int64_t vocab, const fr_sample_rul
     }
     double mass = 0.0;
     int64_t nucleus = 0;
-    while (nucleus < kept && (nucleus == 0 || mass < rule->top_p * total)) {
+    while (nucleus < kept && (nucleus == 0 || (mass < rule->top_p * total &&
+                                               weight(&list[nucleus], rule,
+                                                      list[0].logit) >= rule->min_p))) {
         mass += weight(&list[nucleus++], rule, list[0].logit);
     }
     double sum = 0.0;
@@ -250,15 +264,17 @@ static void check_case(fr_device *device, void *user)
 static void choices_are_those_of_a_plain_sort(void)
 {
     static const int64_t VOCABS[] = {1, 2, 23, 1000, 4099};
-    enum { LARGEST = 4099, RULES = 7 };
+    enum { LARGEST = 4099, RULES = 9 };
     static uint8_t never[LARGEST];
-    const fr_sample_rule rules[RULES] = {{0.0, 0, 1.0, fr_host_bytes(never)},
-                                         {0.0, 3, 0.5, NULL},
-                                         {1.0, 0, 1.0, NULL},
-                                         {0.7, 0, 0.9, fr_host_bytes(never)},
-                                         {1.3, 40, 1.0, NULL},
-                                         {100.0, 900, 0.95, fr_host_bytes(never)},
-                                         {0.01, 0, 1.0, NULL}};
+    const fr_sample_rule rules[RULES] = {{0.0, 0, 1.0, fr_host_bytes(never), 0.0},
+                                         {0.0, 3, 0.5, NULL, 0.0},
+                                         {1.0, 0, 1.0, NULL, 0.0},
+                                         {0.7, 0, 0.9, fr_host_bytes(never), 0.0},
+                                         {1.3, 40, 1.0, NULL, 0.0},
+                                         {100.0, 900, 0.95, fr_host_bytes(never), 0.0},
+                                         {0.01, 0, 1.0, NULL, 0.0},
+                                         {1.5, 0, 1.0, NULL, 0.05},
+                                         {2.0, 60, 0.9, fr_host_bytes(never), 0.3}};
     for (int i = 0; i < LARGEST; i++) {
         never[i] = i % 5 == 2 || i % 7 == 1;
     }
@@ -272,7 +288,7 @@ static void choices_are_those_of_a_plain_sort(void)
 
 static void check_none(fr_device *device, void *user)
 {
-    choice_case none = {.vocab = VOCAB, .rule = {1.0, 0, 1.0, NULL}};
+    choice_case none = {.vocab = VOCAB, .rule = {1.0, 0, 1.0, NULL, 0.0}};
     (void)user;
     check_case(device, &none);
 }

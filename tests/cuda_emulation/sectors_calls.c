@@ -203,8 +203,8 @@ static void tokens(void)
     call c = begin(0);
     const fr_f32 *logits = floats(&c, ROWS * VOCAB);
     fr_i32 *ids = bytes(&c, ROWS, sizeof(int32_t));
-    const fr_sample_rule greedy = {0.0, 0, 1.0, NULL};
-    const fr_sample_rule draw = {0.8, 40, 0.95, NULL};
+    const fr_sample_rule greedy = {0.0, 0, 1.0, NULL, 0.0};
+    const fr_sample_rule draw = {0.8, 40, 0.95, NULL, 0.0};
     FR_ASSERT_OK(
         fr_sample_rows(c.two.cuda, ROWS, VOCAB, logits, &greedy, UNIFORM, ids));
     FR_ASSERT_OK(fr_sample_rows(c.two.cuda, 1, VOCAB, logits, &draw, UNIFORM, ids));

@@ -103,10 +103,13 @@ static void check(const fr_two *two, const rows *r, int at, fr_sample_rule rule,
 }
 
 static const fr_sample_rule RULES[] = {
-    {0.0, 0, 1.0, NULL},       {1.0, 0, 1.0, NULL},    {0.7, 0, 1.0, NULL},
-    {1.0, 0, 0.9, NULL},       {1.3, 50, 1.0, NULL},   {0.8, 40, 0.95, NULL},
-    {1.0, 1, 1.0, NULL},       {1.0, 7, 0.5, NULL},    {1e-3, 0, 0.999, NULL},
-    {30.0, 100000, 0.3, NULL}, {1e-300, 3, 1e-9, NULL}};
+    {0.0, 0, 1.0, NULL, 0.0},     {1.0, 0, 1.0, NULL, 0.0},
+    {0.7, 0, 1.0, NULL, 0.0},     {1.0, 0, 0.9, NULL, 0.0},
+    {1.3, 50, 1.0, NULL, 0.0},    {0.8, 40, 0.95, NULL, 0.0},
+    {1.0, 1, 1.0, NULL, 0.0},     {1.0, 7, 0.5, NULL, 0.0},
+    {1e-3, 0, 0.999, NULL, 0.0},  {30.0, 100000, 0.3, NULL, 0.0},
+    {1e-300, 3, 1e-9, NULL, 0.0}, {1.5, 0, 1.0, NULL, 0.05},
+    {2.0, 60, 0.9, NULL, 0.3},    {1.0, 0, 1.0, NULL, 1.0}};
 
 static void ids_are_those_of_the_cpu(void)
 {

@@ -21,16 +21,14 @@ static fr_status generate(fr_ctx *ctx, const fr_weights *weights, held *h)
     static const fr_stage_prefix NONE = {0};
     static int32_t ids[] = {5, 17, 99};
     static uint8_t never[VOCAB] = {1};
-    fr_generate_params params = {.sample = {1.0, 0, 0.9, 1, never},
-                                 .max_new_tokens = 3,
-                                 .batch = N_ROWS,
-                                 .cache_bytes = INT64_MAX};
+    fr_generate_params params = {
+        .ids = {.never_V = never}, .batch = N_ROWS, .cache_bytes = INT64_MAX};
     FR_TRY(fr_cpu_create(ctx, 1, fr_isa_detect(), &h->device));
     fr_stage_params stage = {.weights = weights,
                              .device = h->device,
                              .dtype = FR_BF16,
                              .n_layers = fr_weights_arch(weights)->n_layers,
-                             .max_position = 16};
+                             .max_position = 32};
     FR_TRY(fr_stage_create(ctx, &stage, &h->stage));
     FR_TRY(fr_group_create_self(ctx, &h->group));
     fr_generator_params create = {.pipeline = h->group, .stage = h->stage};
@@ -38,6 +36,10 @@ static fr_status generate(fr_ctx *ctx, const fr_weights *weights, held *h)
     for (int64_t r = 0; r < N_ROWS; r++) {
         h->rows[r].prefix = &NONE;
         h->rows[r].prompt = (fr_ids){.data = ids, .count = 2 + r};
+        h->rows[r].sample = (fr_sample_params){
+            .temperature = 1.0, .top_p = 0.9, .repetition_penalty = 1.2};
+        h->rows[r].max_new_tokens = 20;
+        h->rows[r].n_logprobs = 3 * r;
     }
     return fr_generate(h->generator, h->rows, N_ROWS, &params);
 }
@@ -47,7 +49,8 @@ static fr_status run(fr_ctx *ctx, void *weights)
     held h = {0};
     fr_status status = generate(ctx, weights, &h);
     for (int64_t r = 0; r < N_ROWS; r++) {
-        fr_ids_fini(&h.rows[r].out);
+        h.rows[r].prompt = (fr_ids){0};
+        fr_generate_row_fini(&h.rows[r]);
     }
     fr_generator_destroy(&h.generator);
     fr_group_destroy(&h.group);

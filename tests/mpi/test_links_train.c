@@ -254,9 +254,10 @@ static void generate(const run *r, fr_link_kind kind, fr_ids *out)
 
                                   .link = kind,
                                   .link_piece = 96};
-    fr_generate_row row = {.prefix = &prefix, .prompt = {.data = prompt, .count = 3}};
-    fr_generate_params how = {
-        .sample = {.top_p = 1.0}, .max_new_tokens = N_TEXT, .batch = 1};
+    fr_generate_row row = {.prefix = &prefix,
+                           .prompt = {.data = prompt, .count = 3},
+                           .max_new_tokens = N_TEXT};
+    fr_generate_params how = {.batch = 1};
     FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), &params, &generator));
     FR_ASSERT_OK(fr_generate(generator, &row, 1, &how));
     *out = row.out;

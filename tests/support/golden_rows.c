@@ -232,13 +232,14 @@ void fr_golden_check_generation(fr_golden *golden)
         return;
     }
     int64_t *wanted = read_ints(golden, "generated", golden->n_rows * n_new);
-    fr_generate_params params = {
-        .sample = {.top_p = 1.0}, .max_new_tokens = n_new, .batch = 1};
+    fr_generate_params params = {.batch = 1};
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
     fr_generator_params create = {.pipeline = group, .stage = golden->tiny.stage};
     FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), &create, &generator));
     for (int64_t r = 0; r < golden->n_rows; r++) {
-        fr_generate_row row = {.prefix = &golden->prefix, .prompt = {.data = ids}};
+        fr_generate_row row = {.prefix = &golden->prefix,
+                               .prompt = {.data = ids},
+                               .max_new_tokens = n_new};
         row.prompt.count = row_ids(golden, prompts(golden), r, ids);
         FR_ASSERT_OK(fr_generate(generator, &row, 1, &params));
         CU_ASSERT_EQUAL_FATAL(row.out.count, n_new);

@@ -62,8 +62,8 @@ void fr_cases_check_greedy(fr_generator *generator, const fr_stage_prefix *prefi
     int32_t wanted[MAX];
     fr_generate_row row = {.prefix = prefix, .prompt = {.data = ids}};
     int64_t n_new = read_ids(json_object_get(one, "greedy"), wanted);
-    fr_generate_params params = {
-        .sample = {.top_p = 1.0}, .max_new_tokens = n_new, .batch = 1};
+    fr_generate_params params = {.batch = 1};
+    row.max_new_tokens = n_new;
     row.prompt.count = read_ids(json_object_get(one, "ids"), ids);
     FR_ASSERT_OK(fr_generate(generator, &row, 1, &params));
     CU_ASSERT_EQUAL_FATAL(row.out.count, n_new);

@@ -158,8 +158,9 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
 void fr_tiny_one_row(fr_tiny *tiny, int64_t prefix_length, const int32_t *ids,
                      int64_t n)
 {
-    enum { MAX = 256 };
+    enum { MAX = 2048 };
     uint8_t counted[MAX];
+    CU_ASSERT_FATAL(n <= MAX);
     memset(counted, 1, sizeof counted);
     fr_sequence source = {ids, NULL, 1};
     fr_sequence target = {ids + 1, counted, n - 1};

@@ -383,6 +383,7 @@ static void check_cached(const model *m, const fr_stage_prefix *prefixes, pipeli
             cache.prefixes_U[u] = &prefixes[u];
             FR_ASSERT_OK(fr_batch_add_cached(ctx, &batch, &sequence, IDS + past, n));
         }
+        batch.is_decode = past > 0 && n == 1;
         FR_ASSERT_OK(
             fr_activations_prepare(p->stages[0], p->activations[0], &batch, &NONE));
         FR_ASSERT_OK(

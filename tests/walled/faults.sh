@@ -127,9 +127,9 @@ host_reads() {
         'f->pass->traffic.forward_bytes += bytes;' \
         'float first; memcpy(&first, fr_activations_output(f->activations), sizeof first);
          f->pass->traffic.forward_bytes += bytes + (first == 12345.0f);'
-    fault tokens-followed "host reads" generate model/network/generate.c \
-        'fr_device_get(device, c->ids, c->chosen, n * (int64_t)sizeof *c->ids);' \
-        '__builtin_memcpy(c->ids, c->chosen, (size_t)n * sizeof *c->ids);'
+    fault tokens-followed "host reads" generate model/network/generate_choose.c \
+        'fr_device_get(device_of(c), c->ids + first, c->chosen + first,' \
+        '__builtin_memcpy(c->ids + first, c->chosen + first, (size_t)'
     fault mpi-in-device "host reads" stages comm/link.c \
         'return fr_device_in_host_memory(device) ? FR_LINK_HOST : FR_LINK_STAGED;' \
         'return device != NULL ? FR_LINK_HOST : FR_LINK_STAGED;'
@@ -150,8 +150,8 @@ no_waits() {
     fault layer-unawaited "no wait" offload model/network/offload.c \
         'fr_device_await(o->device, slot);
         o->has_arrived[slot] = true;' 'o->has_arrived[slot] = true;'
-    fault tokens-unawaited "no wait" generate model/network/generate.c \
-        'return fr_group_wait_device(g->pipeline, device, fr_device_mark(device));' 'return FR_OK;'
+    fault tokens-unawaited "no wait" generate model/network/generate_choose.c \
+        'return wait_for(c);' 'return FR_OK;'
     fault loss-unawaited "no wait" eval train/step/evaluate.c \
         'FR_TRY(fr_group_wait_device(grid->world, device, fr_device_mark(device)));' '(void)grid;'
     fault rows-unawaited "no wait" eval train/step/engine.c \

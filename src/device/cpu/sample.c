@@ -147,10 +147,12 @@ static int32_t draw(const float *logits, int64_t vocab, const fr_sample_rule *ru
     double *weights = (double *)(void *)own.a;
     int64_t kept = rule->top_k > 0 ? fr_min(rule->top_k, n) : n;
     double total = weigh(sorted, kept, rule->temperature, weights);
-    /* top_p holds within what top_k kept; the likeliest candidate always stays, as top_p * total is above 0 */
+    /* top_p holds within what top_k kept; the likeliest candidate always stays, as top_p * total is above 0 and its weight
+     * is 1 */
     double mass = 0.0;
     int64_t nucleus = 0;
-    while (nucleus < kept && mass < rule->top_p * total) {
+    while (nucleus < kept && mass < rule->top_p * total &&
+           weights[nucleus] >= rule->min_p) {
         mass += weights[nucleus];
         nucleus++;
     }

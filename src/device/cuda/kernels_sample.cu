@@ -74,13 +74,30 @@ FR_DEVICE int64_t first_sum(const double *sums, int64_t n, double limit, bool ab
     return low;
 }
 
+/* How many of the first n candidates weigh at least `limit`; weights fall, and the first is 1. */
+FR_DEVICE int64_t count_weights(const weighing &w, int64_t n, double limit)
+{
+    int64_t low = 1;
+    int64_t high = n;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        bool is = weight_of(w, middle) >= limit;
+        low = is ? middle + 1 : low;
+        high = is ? high : middle;
+    }
+    return low;
+}
+
 /* top_p holds within what top_k kept; the likeliest candidate always stays. The first candidate whose sum passes the wanted
  * share is chosen; uniform * mass may round up to mass itself. */
-FR_DEVICE int32_t choose(const weighing &w, double top_p, double uniform)
+FR_DEVICE int32_t choose(const weighing &w, double top_p, double min_p, double uniform)
 {
     double total = w.sums[w.kept - 1];
     int64_t last = first_sum(w.sums, w.kept, top_p * total, false);
     last = last < w.kept ? last : w.kept - 1;
+    if (min_p > 0) {
+        last = count_weights(w, last + 1, min_p) - 1;
+    }
     int64_t at = first_sum(w.sums, last + 1, uniform * w.sums[last], true);
     return w.sorted[at <= last ? at : last].id;
 }
@@ -109,7 +126,7 @@ FR_DEVICE void draw(const fr_sample_arguments &a, const row_of &row, int64_t n,
                   (double)logit_of(list[0].key), a.temperature};
     weigh(w, shared);
     if (fr_thread() == 0) {
-        a.ids_N[n] = choose(w, a.top_p, a.uniform_N[n]);
+        a.ids_N[n] = choose(w, a.top_p, a.min_p, a.uniform_N[n]);
     }
     fr_sync();
 }

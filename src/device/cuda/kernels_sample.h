@@ -15,6 +15,7 @@ typedef struct fr_sample_arguments {
     int64_t vocab;
     int64_t top_k; /* 0: all */
     double top_p;
+    double min_p; /* 0: all */
     double temperature;
     char *room;         /* of all blocks; sample_greedy needs none */
     int64_t candidates; /* that a block has room for, twice */

@@ -39,6 +39,7 @@ fr_status fr_cuda_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
                                      .vocab = vocab,
                                      .top_k = rule->top_k,
                                      .top_p = rule->top_p,
+                                     .min_p = rule->min_p,
                                      .temperature = rule->temperature};
     if (n_rows == 0) {
         return FR_OK;

@@ -313,8 +313,6 @@ fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
     batch->target_reads_R[batch->n_targets] =
         (int32_t)read_row(batch, batch->n_tokens - 1);
     batch->target_ids_R[batch->n_targets++] = -1;
-    /* a batch never mixes the two, so the last unit speaks for all */
-    batch->is_decode = past > 0;
     batch->n_units++;
     return FR_OK;
 }

@@ -33,7 +33,8 @@ typedef struct fr_batch {
     int64_t n_segments;
     int64_t n_units;   /* U */
     int64_t n_targets; /* R: predictions in the loss */
-    bool is_decode;    /* every segment is one token that continues a cached sequence */
+    bool
+        is_decode; /* the caller's to set: every segment is the next token of an answer */
     int32_t *ids_T;
     int32_t *positions_T;
     fr_segment *segments;
@@ -89,7 +90,7 @@ typedef struct fr_cached_sequence {
 
 /**
  * Append n >= 1 new tokens of a cached sequence as a unit; the last one's row predicts (a target without a known id).
- * A batch holds either sequences at their first tokens or single tokens that continue some.
+ * A batch holds either pieces of prompts or next tokens of answers (is_decode). Several pieces of one sequence may be in it.
  * @return FR_OK; FR_ERR_NO_MEMORY
  */
 FR_MUST_CHECK fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
