@@ -94,7 +94,8 @@ static fr_status read_options(generation *g)
     g->params.template_text = g->template_text;
     g->input = (fr_prompts_params){.path = fr_options_text(o, "input"),
                                    .prompt = fr_options_text(o, "prompt")};
-    FR_TRY(fr_row_options(g->ctx, o, &g->input.ignore, &g->input.skip_bad_rows));
+    FR_TRY(fr_row_options(g->ctx, o, &g->input.ignore, &g->input.fields,
+                          &g->input.skip_bad_rows));
     g->params.one_pipeline = true;
     FR_TRY(fr_options_int(g->ctx, o, "batch", 1, INT32_MAX, &g->options.batch));
     FR_TRY(

@@ -296,6 +296,7 @@ static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char 
         } while (fr_row_next_part(reader, &row) && status == FR_OK);
     }
     fr_row_fini(&row);
+    fr_row_report_forms(reader->ctx, reader->params->path, reader->forms);
     return status == FR_OK ? fr_bad_rows_end(reader->ctx, bad, reader->params->path)
                            : status;
 }
@@ -319,7 +320,8 @@ static fr_status read_form(const fr_cli *cli, fr_data_params *params, fr_row_use
             "--mask shows what is learned, and of --prompts nothing is; give "
             "one of them");
     }
-    return fr_row_options(cli->ctx, o, &params->ignore, &params->skip_bad_rows);
+    return fr_row_options(cli->ctx, o, &params->ignore, &params->fields,
+                          &params->skip_bad_rows);
 }
 
 static fr_status tokenize_rows(const fr_cli *cli, const fr_data_params *params,

@@ -164,24 +164,20 @@ static void check_form(const char *const *keys, size_t n, const char *part)
 
 static void other_forms_are_named(void)
 {
-    static const char *const ALPACA[] = {"id", "input", "output", "instruction"};
-    static const char *const SHAREGPT[] = {"conversations", "id"};
+    static const char *const DOLLY[] = {"id", "context", "response", "instruction"};
     static const char *const DPO[] = {"rejected", "chosen", "prompt"};
-    static const char *const PAIR[] = {"completion", "prompt"};
     static const char *const QUESTION[] = {"question", "answer"};
     static const char *const TEXT[] = {"meta", "text"};
     static const char *const LABEL[] = {"label", "text"};
     static const char *const SET[] = {"version", "data"};
     static const char *const OTHER[] = {"source", "titel"};
     check_form(
-        ALPACA, 4,
-        "the row is in Alpaca's form; convert the file: jq -c '{source: (.instruction");
-    check_form(SHAREGPT, 2, "ShareGPT");
-    check_form(SHAREGPT, 2, "set chat: true");
+        DOLLY, 4,
+        "the row is in Dolly's form; convert the file: jq -c '{source: (.instruction");
     check_form(DPO, 3, "DPO");
-    check_form(PAIR, 2, "target: .completion");
     check_form(QUESTION, 2,
-               "jq -c '{source: .question, target: .answer}' FILE >rows.jsonl");
+               "data.fields: {source: question, target: answer} (--fields "
+               "source=question,target=answer)");
     check_form(TEXT, 2, "its template is \"{target}\"");
     check_form(LABEL, 2, "a text with its label");
     check_form(SET, 2, "jq -c '.data[]'");

@@ -60,6 +60,7 @@ typedef struct fr_task_config {
     bool loss_last;         /* chat: `loss: last` instead of `all` */
     fr_long_rows long_rows; /* drop (default) | cut */
     char *ignore; /* members of rows that do not matter, ", " between; NULL: none */
+    char *fields; /* data.fields as JSON: which members stand for ours; NULL: none */
     bool skip_bad_rows; /* data.on_error: skip; default stop */
     int64_t max_tokens; /* longest row; auto: the base's context minus the prefix */
     int64_t valid_rows; /* auto: all */

@@ -260,6 +260,13 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "template that asks for it needs one, so that rows do not change "
              "from day to day"},
 
+    {"fields", FR_SECTION_DATA, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_MAP,
+     IN_TASK(fields),
+     .help =
+         "which members of the rows (columns of a table) are the source, the target, "
+         "source_ids, target_ids, messages or tools, e.g. `{source: prompt, target: "
+         "completion}`; all others are ignored. Without it rows of known forms are "
+         "recognised by their members, see docs/data.md"},
     {"ignore", FR_SECTION_DATA, FR_KEY_TEXT, FR_RESUME_IDENTITY, .is_list = true,
      IN_TASK(ignore),
      .help = "members of rows and messages that do not matter for training, "

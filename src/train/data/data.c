@@ -14,6 +14,7 @@
 #include "train/data/data_impl.h"
 #include "train/data/row_files.h"
 #include "train/data/row_lines.h"
+#include "train/data/row_shape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,7 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
                                                                : dataset->block);
     /* also for rows from the cache: the user must see it in every run */
     const fr_data_stats *stats = &dataset->table.header->stats;
+    fr_row_report_forms(ctx, params->path, stats->forms);
     fr_row_report(ctx, params->path, stats->n_unusable, stats->n_unused);
     return FR_OK;
 }

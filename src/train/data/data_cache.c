@@ -65,7 +65,8 @@ static fr_status add_key(fr_ctx *ctx, fr_digest *digest, const fr_data_params *p
     FR_TRY(fr_digest_add(ctx, digest, options, sizeof options));
     FR_TRY(add_frame(ctx, digest, params));
     FR_TRY(add_text(ctx, digest, params->template_text));
-    return add_text(ctx, digest, params->ignore);
+    FR_TRY(add_text(ctx, digest, params->ignore));
+    return add_text(ctx, digest, params->fields);
 }
 
 fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,

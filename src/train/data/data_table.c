@@ -232,6 +232,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
     }
     fr_row_fini(&row);
     b->stats.n_unusable = bad->n;
+    b->stats.forms = reader->forms;
     if (b->n_other > 0) {
         fr_log(
             b->ctx, FR_LOG_WARN,

@@ -67,8 +67,10 @@ static fr_status alloc_rows(fr_prompts *p)
 
 static fr_status parse_rows(fr_prompts *p)
 {
-    const fr_data_params params = {.path = p->params.path, .ignore = p->params.ignore};
-    fr_row_reader reader = {.ctx = p->ctx, .params = &params, .use = FR_ROW_PROMPT};
+    const fr_data_params params = {
+        .path = p->params.path, .ignore = p->params.ignore, .fields = p->params.fields};
+    fr_row_reader reader;
+    FR_TRY(fr_row_reader_init(p->ctx, &params, FR_ROW_PROMPT, &reader));
     fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
     const char *line = NULL;
     size_t bytes = 0;
@@ -82,6 +84,7 @@ static fr_status parse_rows(fr_prompts *p)
                 .line = lines.line, .text = line, .bytes = bytes, .object = object};
         }
     }
+    fr_row_report_forms(p->ctx, p->params.path, reader.forms);
     return p->n + p->bad.n > 0
                ? FR_OK
                : FR_FAIL(p->ctx, FR_ERR_DATA, "%s is empty", p->params.path);

@@ -28,6 +28,7 @@ typedef struct fr_prompts_params {
     const char *path;   /* file of rows; NULL: `prompt` is the only one */
     const char *prompt; /* its source; UTF-8 */
     const char *ignore; /* as in fr_data_params */
+    const char *fields; /* likewise */
     bool skip_bad_rows;
 } fr_prompts_params;
 

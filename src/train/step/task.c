@@ -104,6 +104,7 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
                              .sample = sample,
                              .cache_folder = env->config->run.dir,
                              .ignore = c->ignore,
+                             .fields = c->fields,
                              .skip_bad_rows = c->skip_bad_rows};
     return fr_dataset_open(env->ctx, &params, out);
 }
