@@ -43,6 +43,7 @@ FOREIGN = {
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
+    "csv.h": ["src/train/data/row_table"],
     "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/cli/", "tests/"],
     "pcre2.h": ["src/model/text/"],
     "utf8proc.h": ["src/model/text/"],

@@ -1,7 +1,7 @@
 /*
  * Tokenises a data file into one block of memory: header, rows, examples, ids, flags.
  *
- * fr_row_read makes each line a row of ids. add_row appends it: first the source, cut if the row is too long, then each
+ * row_source.c gives the rows one after another, and fr_row_read_text makes each a row of ids. add_row appends it: first the source, cut if the row is too long, then each
  * target as an example. A row without a remaining example is taken back. The arrays grow while the file is read; at the
  * end make_block copies them into one block, and data_sources.c finds equal sources in it.
  */
@@ -9,6 +9,7 @@
 #include "train/data/data_impl.h"
 #include "train/data/row.h"
 #include "train/data/row_lines.h"
+#include "train/data/row_source.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -208,22 +209,20 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
 
 /* row_lines.c collects the rows that cannot be used and decides whether reading goes on. max_rows counts unusable lines
  * too, so that it means the same rows with on_error: stop and skip. */
-static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
-                            const fr_map *file)
+static fr_status read_rows(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
+                           fr_row_source *source)
 {
-    fr_row_lines lines = fr_row_lines_of((const char *)file->data, file->bytes);
     fr_row row = {0};
-    int64_t n_read = 0;
+    fr_row_text text = {0};
+    int64_t max = b->params->max_rows;
     fr_status status = FR_OK;
-    const char *line = NULL;
-    size_t bytes = 0;
-    while (status == FR_OK &&
-           (b->params->max_rows == 0 || n_read < b->params->max_rows) &&
-           fr_row_lines_next(&lines, &line, &bytes)) {
-        reader->line = lines.line;
-        n_read++;
+    for (int64_t n_read = 0; status == FR_OK && (max == 0 || n_read < max); n_read++) {
+        status = fr_row_source_next(source, &text);
+        if (status != FR_OK || text.text == NULL) {
+            break;
+        }
         do {
-            fr_status read = fr_row_read(reader, line, bytes, &row);
+            fr_status read = fr_row_read_text(reader, &text, &row);
             status = fr_bad_rows_add(b->ctx, bad, read);
             if (status == FR_OK && read == FR_OK) {
                 status = add_row(b, &row, reader->line);
@@ -231,8 +230,15 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
         } while (fr_row_next_part(reader, &row) && status == FR_OK);
     }
     fr_row_fini(&row);
+    return status;
+}
+
+/* After the rows: what is told of all of them. */
+static fr_status end_rows(builder *b, const fr_row_reader *reader,
+                          const fr_bad_rows *bad, const fr_row_source *source)
+{
     b->stats.n_unusable = bad->n;
-    b->stats.forms = reader->forms;
+    b->stats.forms = reader->forms | fr_row_source_kind(source);
     if (b->n_other > 0) {
         fr_log(
             b->ctx, FR_LOG_WARN,
@@ -242,7 +248,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
             "without --prompts); use a template that writes the same in both places",
             b->params->path, (long long)b->n_other);
     }
-    return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
+    return fr_bad_rows_end(b->ctx, bad, b->params->path);
 }
 
 /* A data set without a single token in the loss cannot train. The message names the most likely cause. */
@@ -306,11 +312,13 @@ static fr_status make_block(const builder *b, uint8_t **out)
 }
 
 /* Read all rows of the file and turn them into a block. */
-static fr_status build(builder *b, const fr_map *file, fr_bad_rows *bad, uint8_t **out)
+static fr_status build(builder *b, fr_row_source *source, fr_bad_rows *bad,
+                       uint8_t **out)
 {
     fr_row_reader reader;
     FR_TRY(fr_row_reader_init(b->ctx, b->params, FR_ROW_LEARN, &reader));
-    FR_TRY(read_lines(b, &reader, bad, file));
+    FR_TRY(read_rows(b, &reader, bad, source));
+    FR_TRY(end_rows(b, &reader, bad, source));
     FR_TRY(check_result(b));
     FR_TRY(make_block(b, out));
     return fr_table_find_sources(b->ctx, *out);
@@ -321,12 +329,16 @@ fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map
 {
     builder b = {.ctx = ctx, .params = params};
     fr_bad_rows bad = {.skip = params->skip_bad_rows};
+    fr_row_source *source = NULL;
     *out = NULL;
-    fr_status status = build(&b, file, &bad, out);
+    FR_TRY(fr_row_source_open(ctx, params->path, (const char *)file->data, file->bytes,
+                              &source));
+    fr_status status = build(&b, source, &bad, out);
     if (status != FR_OK) {
         free(*out);
         *out = NULL;
     }
+    fr_row_source_close(&source);
     fr_bad_rows_fini(&bad);
     free(b.rows);
     free(b.examples);

@@ -371,3 +371,13 @@ fr_status fr_row_read(fr_row_reader *reader, const char *line, size_t bytes,
     json_decref(object);
     return status;
 }
+
+fr_status fr_row_read_text(fr_row_reader *reader, const fr_row_text *text, fr_row *row)
+{
+    reader->line = text->line;
+    if (text->status != FR_OK) {
+        fr_row_clear(row);
+        return text->status;
+    }
+    return fr_row_read(reader, text->text, text->bytes, row);
+}

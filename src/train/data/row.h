@@ -14,7 +14,7 @@
 #define FR_TRAIN_DATA_ROW_H
 
 #include "train/data/data.h"
-#include "train/data/row_shape.h"
+#include "train/data/row_source.h"
 #include "train/data/text.h"
 
 #include <jansson.h>
@@ -70,6 +70,9 @@ FR_MUST_CHECK fr_status fr_row_encode(const fr_row_reader *reader, const json_t 
                                       fr_row *row);
 /** Goes on to the next row of the line that gave `row`; false, and back to the first, behind the last. */
 bool fr_row_next_part(fr_row_reader *reader, const fr_row *row);
+/** Parse and encode the row of a file; the reader's line becomes its own. A row that cannot be read keeps its status. */
+FR_MUST_CHECK fr_status fr_row_read_text(fr_row_reader *reader, const fr_row_text *text,
+                                         fr_row *row);
 /** Parse and encode. */
 FR_MUST_CHECK fr_status fr_row_read(fr_row_reader *reader, const char *line,
                                     size_t bytes, fr_row *row);

@@ -18,6 +18,7 @@
 typedef struct fr_prompt {
     int64_t line;     /* in the file, from 1; 0: the text of the command line */
     const char *text; /* the row's JSON, unchanged; borrowed from the list */
+    char *copy;       /* of the text, where the list does not have it; NULL otherwise */
     size_t bytes;
     json_t *object; /* until it is encoded */
     const fr_inference_prefix *prefix;
@@ -38,6 +39,7 @@ typedef struct fr_prompts {
     char *file; /* all of it */
     size_t file_bytes;
     int64_t n;
+    int64_t capacity;
     fr_prompt *rows;
     fr_bad_rows bad;
 } fr_prompts;
