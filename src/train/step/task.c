@@ -123,6 +123,33 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
     }
 }
 
+/* As many steps as take every example `epochs` times at least; what is left of the last one comes from the next epoch.
+ * A resume finds the same number, since its data are the same. */
+static fr_status count_steps(const fr_task_env *env, fr_task *task)
+{
+    enum { MOST = 1000000000 }; /* what the key steps allows */
+    const int64_t epochs = fr_task_epochs(env->config, task->config);
+    const int64_t n = fr_dataset_stats(task->train)->n_examples;
+    const int64_t batch = task->config->batch.examples;
+    int64_t examples = 0;
+    if (epochs == 0) {
+        return FR_OK;
+    }
+    bool fits = fr_mul_i64(epochs, n, &examples) && examples / batch < MOST;
+    task->n_steps = fits ? examples / batch + (examples % batch != 0) : 0;
+    if (!fits) {
+        return FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                       "tasks.%s: %lld epochs of %lld examples are more than %d steps; "
+                       "lower epochs",
+                       task->config->name, (long long)epochs, (long long)n, (int)MOST);
+    }
+    fr_log(env->ctx, FR_LOG_INFO,
+           "task %s: %lld epochs of %lld examples are %lld steps of %lld",
+           task->config->name, (long long)epochs, (long long)n,
+           (long long)task->n_steps, (long long)batch);
+    return FR_OK;
+}
+
 /* A config may have many tasks, so what is wrong with a chat is told with its task. */
 static fr_status open_chat(const fr_task_env *env, fr_task *task)
 {
@@ -155,7 +182,9 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
-    out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
+    out->n_steps = fr_task_epochs(env->config, config) > 0
+                       ? 0
+                       : fr_task_steps(env->config, config);
     if (config->prefix.slides && env->arch->window == 0) {
         fr_log(
             env->ctx, FR_LOG_INFO,
@@ -209,6 +238,9 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
         status = fr_sampler_init(env->ctx, config->seed, n,
                                  by_source ? out->train : NULL, &out->sampler);
         report_rows(env, out);
+    }
+    if (status == FR_OK) {
+        status = count_steps(env, out);
     }
     if (status != FR_OK) {
         fr_task_close(out);

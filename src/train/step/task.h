@@ -34,7 +34,7 @@ typedef struct fr_task {
     fr_image sum_image;
     float *gradient;      /* [2 n_local] */
     fr_prefix_state best; /* k and v at the best validation; NULL before */
-    int64_t n_steps;
+    int64_t n_steps;      /* of epochs: known once the rows are read; 0 before */
     fr_progress progress;
     bool leading_bos;
     uint8_t valid_digest[FR_DIGEST_BYTES]; /* of what `valid` holds; zeros: none */
