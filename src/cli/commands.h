@@ -42,6 +42,7 @@ fr_status fr_cmd_compare(const fr_cli *cli);
 fr_status fr_cmd_convert(const fr_cli *cli);
 fr_status fr_cmd_import(const fr_cli *cli);
 fr_status fr_cmd_export(const fr_cli *cli);
+fr_status fr_cmd_data(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 fr_status fr_cmd_prefix(const fr_cli *cli);
 
@@ -59,6 +60,7 @@ extern const fr_command FR_COMPARE_COMMAND;
 extern const fr_command FR_CONVERT_COMMAND;
 extern const fr_command FR_IMPORT_COMMAND;
 extern const fr_command FR_EXPORT_COMMAND;
+extern const fr_command FR_DATA_COMMAND;
 extern const fr_command FR_TOKENIZE_COMMAND;
 extern const fr_command FR_PREFIX_COMMAND;
 

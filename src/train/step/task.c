@@ -70,9 +70,8 @@ static fr_status find_length(const fr_task_env *env, fr_task *task)
     }
 }
 
-static fr_status open_rows(const fr_task_env *env, const fr_task *task,
-                           const char *path, int64_t max_rows, bool sample,
-                           fr_dataset **out)
+fr_status fr_task_data_params(const fr_task_env *env, const fr_task *task,
+                              const char *path, fr_data_params *out)
 {
     const fr_task_config *c = task->config;
     /* A row needs two tokens: one that is read and one that is predicted from it. */
@@ -86,26 +85,35 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
     if (c->max_tokens != FR_AUTO && c->max_tokens < max) {
         max = c->max_tokens;
     }
-    fr_data_params params = {.path = path,
-                             .tokenizer = env->tokenizer,
-                             .why_no_tokenizer = env->no_tokenizer,
-                             .vocab_size = env->arch->vocab_size,
-                             .template_text = c->template_text,
-                             .chat = c->chat,
-                             .chat_template = task->chat,
-                             .eos = c->eos,
-                             .eos_id = env->eos,
-                             .special = c->special,
-                             .loss_last = c->loss_last,
-                             .cut_long_rows = c->long_rows == FR_LONG_CUT,
-                             .without_bos = !task->leading_bos,
-                             .max_tokens = max,
-                             .max_rows = max_rows,
-                             .sample = sample,
-                             .cache_folder = env->config->run.dir,
-                             .ignore = c->ignore,
-                             .fields = c->fields,
-                             .skip_bad_rows = c->skip_bad_rows};
+    *out = (fr_data_params){.path = path,
+                            .tokenizer = env->tokenizer,
+                            .why_no_tokenizer = env->no_tokenizer,
+                            .vocab_size = env->arch->vocab_size,
+                            .template_text = c->template_text,
+                            .chat = c->chat,
+                            .chat_template = task->chat,
+                            .eos = c->eos,
+                            .eos_id = env->eos,
+                            .special = c->special,
+                            .loss_last = c->loss_last,
+                            .cut_long_rows = c->long_rows == FR_LONG_CUT,
+                            .without_bos = !task->leading_bos,
+                            .max_tokens = max,
+                            .cache_folder = env->config->run.dir,
+                            .ignore = c->ignore,
+                            .fields = c->fields,
+                            .skip_bad_rows = c->skip_bad_rows};
+    return FR_OK;
+}
+
+static fr_status open_rows(const fr_task_env *env, const fr_task *task,
+                           const char *path, int64_t max_rows, bool sample,
+                           fr_dataset **out)
+{
+    fr_data_params params;
+    FR_TRY(fr_task_data_params(env, task, path, &params));
+    params.max_rows = max_rows;
+    params.sample = sample;
     return fr_dataset_open(env->ctx, &params, out);
 }
 
@@ -194,6 +202,19 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
     }
     FR_TRY(find_layers(env, config, &out->layers));
     return find_length(env, out);
+}
+
+fr_status fr_task_open_reader(const fr_task_env *env, const fr_task_config *config,
+                              fr_task *out)
+{
+    fr_status status = begin_open(env, config, out);
+    if (status == FR_OK) {
+        status = open_chat(env, out);
+    }
+    if (status != FR_OK) {
+        fr_task_close(out);
+    }
+    return status;
 }
 
 /* Forecasts need the shape of the rows alone, and a cache would lie beside a run that may never be started. */
