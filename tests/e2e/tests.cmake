@@ -17,3 +17,9 @@ fr_script_test(e2e quantised_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh t
 fr_script_test(e2e quantised_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh smollm2)
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)
 fr_script_test(e2e resume_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh smollm2)
+
+if(NOT FORERUN_SANITIZE) # a sanitizer's library must come first
+    add_library(fr_node_shim MODULE ${CMAKE_CURRENT_LIST_DIR}/node_shim.c)
+    target_link_libraries(fr_node_shim PRIVATE fr_options MPI::MPI_C)
+    fr_script_test(e2e shared_cache ${CMAKE_CURRENT_LIST_DIR}/shared_cache.sh $<TARGET_FILE:fr_node_shim>)
+endif()

@@ -33,6 +33,7 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
     /* of a sample little is read, and its run may never be started */
     const char *folder = params->sample ? NULL : params->cache_folder;
     FR_TRY(fr_table_build(ctx, params, file, folder, &dataset->store));
+    fr_log_own(ctx, FR_LOG_DEBUG, "%s: tokenised", params->path);
     const uint8_t *block = dataset->store.data;
     fr_table_header *header = (void *)dataset->store.data;
     memcpy(header->key, key, sizeof header->key);
