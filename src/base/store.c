@@ -8,32 +8,27 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The name is gone as soon as the file is open. A number tells stores of one process apart, since names vanish only one by one
- * on NFS. */
-static int open_unnamed(fr_ctx *ctx, const fr_store *store)
+/* The name is gone as soon as the file is open. A number tells the stores of a process apart. No memory is allocated: a lack
+ * of it shall not be taken for a lack of disk. */
+static int open_unnamed(const fr_store *store)
 {
-    enum { NAME_BYTES = 64 };
-    char name[NAME_BYTES];
-    char *path = NULL;
-    (void)snprintf(name, sizeof name, "store.tmp.%ld.%zx", (long)getpid(),
-                   (size_t)(uintptr_t)store);
-    if (fr_join_path(ctx, store->folder, name, &path) != FR_OK) {
-        fr_ctx_clear_error(ctx);
+    enum { PATH_BYTES = 4096 };
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s/store.tmp.%ld.%zx", store->folder,
+                     (long)getpid(), (size_t)(uintptr_t)store);
+    if (n < 0 || n >= (int)sizeof path) {
         return -1;
     }
     int file = fr_open_own(path, O_RDWR | O_EXCL);
     if (file >= 0) {
         (void)unlink(path);
     }
-    free(path);
     return file;
 }
 
@@ -53,13 +48,13 @@ static void *map_again(fr_store *store, size_t bytes, int file)
 }
 
 /* Whether the store lies in a file of `bytes` now. */
-static bool grow_file(fr_ctx *ctx, fr_store *store, size_t bytes)
+static bool grow_file(fr_store *store, size_t bytes)
 {
     if (store->folder == NULL || (store->data != NULL && store->file == 0)) {
         return false;
     }
     if (store->file == 0) {
-        store->file = open_unnamed(ctx, store) + 1;
+        store->file = open_unnamed(store) + 1;
     }
     if (store->file == 0 || posix_fallocate(store->file - 1, 0, (off_t)bytes) != 0) {
         return false;
@@ -96,7 +91,7 @@ fr_status fr_store_grow(fr_ctx *ctx, fr_store *store, size_t bytes)
     while (wanted < bytes) {
         wanted *= 2;
     }
-    return grow_file(ctx, store, wanted) ? FR_OK : grow_memory(ctx, store, wanted);
+    return grow_file(store, wanted) ? FR_OK : grow_memory(ctx, store, wanted);
 }
 
 void fr_store_close(fr_store *store)

@@ -2,8 +2,7 @@
  * the program. */
 #include <mpi.h>
 
-int MPI_Comm_split_type(MPI_Comm comm, int type, int key, MPI_Info info,
-                        MPI_Comm *out)
+int MPI_Comm_split_type(MPI_Comm comm, int type, int key, MPI_Info info, MPI_Comm *out)
 {
     int rank = 0;
     (void)info;

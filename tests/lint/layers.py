@@ -39,7 +39,7 @@ USES = {
 # Which files may name a library: everything else goes through their headers.
 FOREIGN = {
     "mpi.h": ["src/comm/group_mpi", "tests/support/suite_mpi.c", "tests/mpi/", "tests/cuda_emulation/cuda_aware_mpi.c",
-              "tests/cuda_emulation/nccl.c"],
+              "tests/cuda_emulation/nccl.c", "tests/e2e/node_shim.c"],
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
