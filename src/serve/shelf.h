@@ -2,8 +2,9 @@
  * shelf.h - the prefixes of a folder by name, as they are now. On rank 0 alone.
  *
  * Names. A file STEM.h5 with one task is called STEM; of a file with several tasks each is called STEM:TASK. STEM keeps the rule
- * of task names (base/task_name.h). What breaks it, a name that begins with a dot, a symbolic link and whatever is not a regular
- * file are left alone. The folder is not walked deeper. So a request names an entry of this list and never a path.
+ * of task names (base/task_name.h), so no two files claim one name; a file whose name breaks it is told once and left
+ * out. Hidden files and folders are left alone; links are followed, as to best.h5 of a run folder. So a request names an entry
+ * of this list and never a path.
  *
  * Contents. A file is read into memory once it has kept its stamp from one look to the next, then checked like any foreign file: seal, index,
  * shape, base, chat. What cannot be used is told once in the log, and the last usable content of its names goes on. Where the
