@@ -44,6 +44,7 @@ fr_status fr_cmd_import(const fr_cli *cli);
 fr_status fr_cmd_export(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 fr_status fr_cmd_prefix(const fr_cli *cli);
+fr_status fr_cmd_serve(const fr_cli *cli);
 
 /** A fr_watch_leave: `text` to standard error, then the farewell, without ever blocking for long; then the end of the
  * process. @param argument  fr_farewell; NULL: none */
@@ -61,5 +62,6 @@ extern const fr_command FR_IMPORT_COMMAND;
 extern const fr_command FR_EXPORT_COMMAND;
 extern const fr_command FR_TOKENIZE_COMMAND;
 extern const fr_command FR_PREFIX_COMMAND;
+extern const fr_command FR_SERVE_COMMAND;
 
 #endif

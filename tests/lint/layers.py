@@ -48,6 +48,7 @@ FOREIGN = {
     "pcre2.h": ["src/model/text/"],
     "utf8proc.h": ["src/model/text/"],
     "openssl/": ["src/base/digest.c"],
+    "microhttpd.h": ["src/serve/http"],
     "CUnit/": ["tests/"],
 }
 
