@@ -74,30 +74,43 @@ static fr_status token_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, int32_t 
     return fr_first_failure(status, fr_utf8_repair(ctx, text, &bytes, n_broken));
 }
 
-/* A name that differs for all tokens: that of a part of a character shows its bytes. */
+/* A token whose text cannot name it: a part of a character, or one that holds a NUL, by its bytes; one without a text by its id. */
+static fr_status odd_name(fr_ctx *ctx, int32_t id, const fr_api_bytes *raw, char **out)
+{
+    enum { SHOWN_BYTES = 24 };
+    char shown[SHOWN_BYTES];
+    fr_api_bytes name = {0};
+    (void)snprintf(shown, sizeof shown, "token_id:%d", (int)id);
+    fr_status status = add_text(ctx, &name, raw->bytes > 0 ? "bytes:" : shown);
+    for (size_t i = 0; i < raw->bytes && status == FR_OK; i++) {
+        (void)snprintf(shown, sizeof shown, "\\x%02x", (unsigned char)raw->data[i]);
+        status = add_text(ctx, &name, shown);
+    }
+    if (status == FR_OK) {
+        status = fr_api_bytes_add(ctx, &name, "", 1);
+    }
+    if (status == FR_OK) {
+        free(*out);
+        *out = name.data;
+    } else {
+        fr_api_bytes_fini(&name);
+    }
+    return status;
+}
+
+/* A name that differs for all tokens. */
 static fr_status token_name(fr_ctx *ctx, const fr_tokenizer *tokenizer, int32_t id,
                             char **out)
 {
-    enum { SHOWN = 4 }; /* \xHH */
     fr_api_bytes raw = {0};
-    fr_api_bytes name = {0};
     int64_t n_broken = 0;
     *out = NULL;
     fr_status status = token_text(ctx, tokenizer, id, &raw, out, &n_broken);
-    if (status == FR_OK && n_broken > 0) {
-        status = add_text(ctx, &name, "bytes:");
-        for (size_t i = 0; i < raw.bytes && status == FR_OK; i++) {
-            char shown[SHOWN + 1];
-            (void)snprintf(shown, sizeof shown, "\\x%02x", (unsigned char)raw.data[i]);
-            status = fr_api_bytes_add(ctx, &name, shown, SHOWN);
-        }
-        status = fr_first_failure(status, fr_api_bytes_add(ctx, &name, "", 1));
-        free(*out);
-        *out = name.data;
-        name.data = NULL;
+    if (status == FR_OK && (n_broken > 0 || strlen(*out) == 0 ||
+                            memchr(raw.data, '\0', raw.bytes) != NULL)) {
+        status = odd_name(ctx, id, &raw, out);
     }
     fr_api_bytes_fini(&raw);
-    fr_api_bytes_fini(&name);
     if (status != FR_OK) {
         free(*out);
         *out = NULL;
