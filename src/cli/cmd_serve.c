@@ -275,7 +275,7 @@ static fr_status load(server *s)
 /* ---- the server ------------------------------------------------------------------------------------- */
 
 /* On a thread of the HTTP server. */
-static void tick(void *user)
+static bool tick(void *user)
 {
     server *s = user;
     if (fr_signals_stop_wanted(s->cli->signals) && !atomic_exchange(&s->drains, true)) {
@@ -284,6 +284,7 @@ static void tick(void *user)
                (long long)s->drain_seconds);
         fr_serving_drain(s->serving, (double)s->drain_seconds);
     }
+    return atomic_load(&s->drains);
 }
 
 /* What a client may compare: answers with the same seed are the same where it is the same. */
@@ -343,13 +344,33 @@ static fr_status begin(server *s)
     return FR_OK;
 }
 
+/* On a thread of the watch: another rank never comes. Streams get an error event, and a moment to take it. */
+static void tell_lost(void *user)
+{
+    enum { MOMENT_NS = 500000000 };
+    server *s = user;
+    fr_serving_lost(s->serving, "the server cannot go on: it has lost a rank");
+    fr_sleep_ns(MOMENT_NS);
+}
+
+static fr_status serve(server *s)
+{
+    if (!leads(s)) {
+        return fr_serving_run(s->serving);
+    }
+    fr_farewell_tell(s->cli->farewell, tell_lost, s);
+    fr_status status = fr_serving_run(s->serving);
+    fr_farewell_tell(s->cli->farewell, NULL, NULL);
+    return status;
+}
+
 static fr_status run(server *s)
 {
     FR_TRY(fr_group_agree(s->cli->world, read_options(s)));
     FR_TRY(load(s));
     fr_signals_hold(s->cli->signals, fr_group_rank(s->cli->world));
     FR_TRY(fr_group_agree(s->cli->world, leads(s) ? begin(s) : FR_OK));
-    return fr_serving_run(s->serving);
+    return serve(s);
 }
 
 static void finish(server *s)

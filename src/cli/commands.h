@@ -20,6 +20,11 @@ void fr_farewell_set(fr_farewell *farewell, const char *text);
 /** The text no longer applies. */
 void fr_farewell_take_back(fr_farewell *farewell);
 
+/** Called where the watch gives up a wait for other ranks, before the process ends. It returns within a second or two. */
+typedef void fr_farewell_call(void *user);
+/** From now on; NULL: not any more. */
+void fr_farewell_tell(fr_farewell *farewell, fr_farewell_call *tell, void *user);
+
 /** What a command gets. */
 typedef struct fr_cli {
     fr_ctx *ctx;

@@ -126,8 +126,8 @@ static void *patrol(void *argument)
         (void)pthread_mutex_lock(&h->list_lock);
         look_after(h, fr_clock_seconds());
         (void)pthread_mutex_unlock(&h->list_lock);
-        if (h->params.tick != NULL) {
-            h->params.tick(h->params.user);
+        if (h->params.tick(h->params.user)) {
+            atomic_store(&h->is_draining, true);
         }
         fr_sleep_ns((int64_t)PATROL_MS * NS_IN_MS);
     }
@@ -241,11 +241,6 @@ fr_status fr_http_start(fr_ctx *ctx, const fr_http_params *params, fr_http **out
     return FR_OK;
 }
 
-void fr_http_drain(fr_http *http)
-{
-    atomic_store(&http->is_draining, true);
-}
-
 static bool is_busy(fr_http *h)
 {
     bool busy = false;
@@ -277,7 +272,7 @@ void fr_http_stop(fr_http **http, double seconds)
         return;
     }
     double until = fr_clock_seconds() + seconds;
-    fr_http_drain(h);
+    atomic_store(&h->is_draining, true);
     MHD_socket listening = MHD_quiesce_daemon(h->daemon);
     while (is_busy(h) && fr_clock_seconds() < until) {
         fr_sleep_ns((int64_t)PATROL_MS / 10 * NS_IN_MS);

@@ -27,17 +27,14 @@ typedef struct fr_http_params {
     int64_t bodies_bytes;          /* most of all bodies together */
     int64_t
         read_seconds; /* for a whole request to come, and for a connection to be idle */
-    /** Called about ten times a second on a thread of the server; quick. */
-    void (*tick)(void *user);
+    /** Called about ten times a second on a thread of the server; quick. Whether the server is ending, which /health says. */
+    bool (*tick)(void *user);
     void *user;
 } fr_http_params;
 
 /** Begin to listen. `params` is copied. @return FR_OK; FR_ERR_IO; FR_ERR_NO_MEMORY; FR_ERR_INTERNAL (threads) */
 FR_MUST_CHECK fr_status fr_http_start(fr_ctx *ctx, const fr_http_params *params,
                                       fr_http **out);
-
-/** /health says from now on that the server is ending. Any thread. */
-void fr_http_drain(fr_http *http);
 
 /** No new connections; waits until what is being sent is sent, at most so long; then ends. The engine takes nothing any more, and
  * has ended every call. Accepts NULL inside. */

@@ -25,6 +25,7 @@ class Server:
 
     def __init__(self, *options, ranks=1, environment=None, code=0):
         self.code = code
+        self.ranks = ranks
         self.is_ending = False
         self.log = open(FOLDER + "/server.log", "w+b")
         launcher = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
@@ -51,9 +52,9 @@ class Server:
         self.log.close()
 
     def end(self):
-        """A second signal would end it at once."""
+        """A second signal would end it at once. mpirun passes SIGUSR1 on, and answers SIGTERM by killing its ranks."""
         self.is_ending = True
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGUSR1 if self.ranks > 1 else signal.SIGTERM)
 
     def told(self):
         self.log.flush()
@@ -311,9 +312,9 @@ def find_long(server):
     raise AssertionError("every answer ends")
 
 
-def begin(server, stream):
+def begin(server, stream, tokens=LONG["max_tokens"]):
     """A request that takes long, and its connection."""
-    body = json.dumps({**LONG, "stream": stream}).encode()
+    body = json.dumps({**LONG, "stream": stream, "max_tokens": tokens}).encode()
     line = server.connect()
     line.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
                  + body)
@@ -399,7 +400,7 @@ def case_drain():
     """SIGTERM: what is under way ends, what is new is refused; what takes too long ends with an error."""
     with Server() as server:
         find_long(server)
-        line = begin(server, True)
+        line = begin(server, True, 8000)
         server.until("choices_under_way", 1)
         server.end()
         for _ in range(100):
@@ -459,10 +460,20 @@ def case_ranks():
     asked = {"prompt": ["the", "ball"], "max_tokens": 12, "seed": 3, "model": "two:b"}
     with Server("--prefixes", SHELF) as server:
         wanted = server.post("/v1/completions", **asked)[1]["choices"]
+        find_long(server)
     with Server("--prefixes", SHELF, ranks=2) as server:
         assert server.post("/v1/completions", **asked)[1]["choices"] == wanted
         time.sleep(2.5)  # ranks rest
         assert server.post("/v1/completions", **asked)[1]["choices"] == wanted
+    with Server(ranks=2, environment={"FORERUN_TIMEOUT": "2"}, code=5) as server:
+        line = begin(server, True)
+        server.until("choices_under_way", 1)
+        server.is_ending = True
+        ranks = subprocess.run(["pgrep", "-P", str(server.process.pid)], check=True, stdout=subprocess.PIPE).stdout.split()
+        os.kill(int(ranks[1]), signal.SIGSTOP)
+        data = b"".join(iter(lambda: line.recv(65536), b""))
+        assert b'"code":"server_lost"' in data and b"[DONE]" not in data, data[-500:]
+        server.process.wait(60)
 
 
 CASES = {name[5:]: value for name, value in list(globals().items()) if name.startswith("case_")}
