@@ -9,6 +9,8 @@
 #include "serve/engine.h"
 #include "support/suite.h"
 
+#include <stdatomic.h>
+
 enum {
     FR_SERVING_PATH = 1024,
     FR_SERVING_NEW = 24, /* most tokens of an answer */
@@ -56,9 +58,9 @@ typedef struct fr_serving_ask {
     int64_t n;
     int32_t ids[FR_SERVING_NEW];
     double chosen[FR_SERVING_NEW]; /* logprobs */
-    int n_ends;
     fr_serving_end end;
     bool has_message;
+    atomic_int n_ends; /* written last, so that another thread may wait for it */
 } fr_serving_ask;
 
 /** Rank 0. */
