@@ -1,6 +1,7 @@
 /* Prefixes of a folder: what becomes a name, what is refused, and what stays while files change. */
 #define _POSIX_C_SOURCE 200809L
 #include "support/mutate.h"
+#include "support/sealed.h"
 #include "support/serving.h"
 
 #include "base/clock.h"
@@ -137,10 +138,30 @@ static void a_damaged_file_is_told_once_and_the_old_content_goes_on(void)
     fr_serving_bench_close(&b);
 }
 
-/* Damaged copies of a file, in place and with the stamps that come with it. */
+/* A damaged copy; in every second round with a right seal, as anybody can make one. */
+static void write_damaged(const fr_serving_bench *b, const uint8_t *whole, size_t n,
+                          uint64_t round)
+{
+    size_t n_raw = 0;
+    size_t n_mutated = 0;
+    size_t n_sealed = 0;
+    uint8_t *raw = fr_test_unseal(whole, n, &n_raw);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(raw);
+    bool seals = round % 2 == 1;
+    uint8_t *mutated =
+        fr_test_mutate(seals ? raw : whole, seals ? n_raw : n, round, &n_mutated);
+    uint8_t *sealed = fr_test_seal(fr_test_ctx(), mutated, n_mutated, &n_sealed);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sealed);
+    fr_test_write(path_of(b, "bad.h5"), seals ? sealed : mutated,
+                  seals ? n_sealed : n_mutated);
+    free(raw);
+    free(mutated);
+    free(sealed);
+}
+
 static void no_content_of_a_file_ends_the_server(void)
 {
-    enum { ROUNDS = 60 };
+    enum { ROUNDS = 200 };
     fr_serving_bench b;
     char *bytes = NULL;
     size_t n = 0;
@@ -149,10 +170,7 @@ static void no_content_of_a_file_ends_the_server(void)
     FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path_of(&b, "whole.h5"), &bytes, &n));
     fr_serving_open_shelf(&b, 0);
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        size_t n_mutated = 0;
-        uint8_t *mutated = fr_test_mutate((const uint8_t *)bytes, n, round, &n_mutated);
-        fr_test_write(path_of(&b, "bad.h5"), mutated, n_mutated);
-        free(mutated);
+        write_damaged(&b, (const uint8_t *)bytes, n, round);
         look(&b);
         CU_ASSERT_TRUE(has(&b, "whole:a") && has(&b, "whole:b"));
     }
