@@ -338,6 +338,8 @@ tokens() {
         '(int32_t)(uint32_t)s.best' '(int32_t)~(uint32_t)s.best'
     fault uniform-of-other-row "cuda_sample:ids_are_those_of_the_cpu" device/cuda/kernels_sample.cu \
         'a.uniform_N[n])' 'a.uniform_N[n > 0 ? n - 1 : n])'
+    fault unlikely-kept "cuda_sample:ids_are_those_of_the_cpu" device/cuda/kernels_sample.cu \
+        'if (min_p > 0) {' 'if (min_p > 2) {'
     fault sample-wrong-lane "cuda_sample:ids_are_those_of_the_cpu" device/cuda/sample_lists.cuh \
         'fr_from_lane(before, lane - step);' 'fr_from_lane(before, lane - step + 1);'
     fault even-sum-never-odd "cuda_sample:ties_come_after_sums_of_either_parity" device/cuda/sample_sums.cuh \
