@@ -1,6 +1,8 @@
 /* Requests that come and go: their tokens are those of `generate`, and each gets one end, whatever happens. */
+#include "support/model_files.h"
 #include "support/serving.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -185,6 +187,76 @@ static void a_prompt_that_does_not_fit_fails_alone(void)
     fr_serving_bench_close(&b);
 }
 
+/* Numbers of a file are finite, what is computed with them need not be. */
+static void a_prefix_that_overflows_fails_alone(void)
+{
+    fr_serving_bench b;
+    fr_checkpoint *c = NULL;
+    fr_serving_ask bad = {.prefix = "bad", .number = 4};
+    fr_serving_ask other = {.prefix = "one", .number = 5};
+    fr_serving_ask wanted = {.number = 5};
+    fr_serving_bench_open(NULL, &b);
+    fr_serving_write(&b, "one.h5", 1, 1);
+    const char *one = fr_test_path(b.folder, "one.h5");
+    FR_ASSERT_OK(fr_checkpoint_read(fr_test_ctx(), one, &c));
+    const fr_checkpoint_task *task = &c->tasks[0];
+    int64_t n = task->length * task->n_layers * task->n_kv_heads * task->head_dim;
+    for (int64_t i = 0; i < n; i++) {
+        task->state.v[i] = 3e38F;
+    }
+    FR_ASSERT_OK(
+        fr_checkpoint_write(fr_test_ctx(), fr_test_path(b.folder, "bad.h5"), c));
+    fr_checkpoint_destroy(&c);
+    fr_serving_open_shelf(&b, 0);
+    fr_serving_open_engine(&b, (fr_serving_sizes){0});
+    fr_serving_ask_submit(&b, &bad);
+    fr_serving_ask_submit(&b, &other);
+    run(&b);
+    CU_ASSERT_EQUAL(bad.end, FR_SERVING_FAILED);
+    CU_ASSERT_TRUE(bad.has_message);
+    expect(&b, 1, &wanted);
+    fr_serving_compare(&other, &wanted);
+    fr_serving_bench_close(&b);
+}
+
+/* ---- failures of all --------------------------------------------------------------------------------- */
+
+/* Passes until one fails; the linker's --wrap gives no way to pass state. */
+static int passes_left = INT_MAX;
+fr_status __real_fr_generation_pass(fr_generation *generation);
+fr_status __wrap_fr_generation_pass(fr_generation *generation);
+
+fr_status __wrap_fr_generation_pass(fr_generation *generation)
+{
+    if (passes_left-- > 0) {
+        return __real_fr_generation_pass(generation);
+    }
+    return FR_FAIL(fr_test_ctx(), FR_ERR_COMM, "rank 1 is gone");
+}
+
+static void a_failed_pass_ends_every_request(void)
+{
+    fr_serving_bench b;
+    fr_serving_ask asks[4] = {
+        {.prefix = "one", .number = 18}, {.number = 19}, {.number = 20}, {.number = 1}};
+    open_bench((fr_serving_sizes){.places = 2}, &b);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(fr_serving_ask_submit(&b, &asks[i]), FR_SERVING_TAKEN);
+    }
+    passes_left = 6;
+    fr_serving_drain(b.serving, 1000.0);
+    FR_ASSERT_FAILS(fr_serving_run(b.serving), FR_ERR_COMM, "rank 1 is gone");
+    passes_left = INT_MAX;
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(asks[i].end, FR_SERVING_LOST);
+        CU_ASSERT_EQUAL(asks[i].n_ends, 1);
+        CU_ASSERT_TRUE(asks[i].has_message);
+    }
+    CU_ASSERT_TRUE(asks[0].n > 0 && asks[2].n == 0);
+    CU_ASSERT_EQUAL(fr_serving_ask_submit(&b, &asks[3]), FR_SERVING_CLOSED);
+    fr_serving_bench_close(&b);
+}
+
 /* ---- the shelf changes meanwhile ----------------------------------------------------------------------- */
 
 /* "one" gets other numbers, and "two" goes. The shelf reads what has kept its stamp from one look to the next. */
@@ -324,6 +396,8 @@ static const fr_case CASES[] = {
     FR_CASE(the_queue_is_bounded),
     FR_CASE(a_drain_ends_what_is_under_way_in_time),
     FR_CASE(a_prompt_that_does_not_fit_fails_alone),
+    FR_CASE(a_prefix_that_overflows_fails_alone),
+    FR_CASE(a_failed_pass_ends_every_request),
     FR_CASE(a_row_under_way_keeps_the_prefix_it_was_asked_with),
     FR_CASE(requests_come_from_other_threads_while_it_rests),
     FR_CASE(a_lost_server_tells_everyone_once),

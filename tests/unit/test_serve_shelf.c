@@ -3,11 +3,13 @@
 #include "support/mutate.h"
 #include "support/sealed.h"
 #include "support/serving.h"
+#include "support/tiny_model.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "support/model_files.h"
+#include "train/inference/prompts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -325,6 +327,48 @@ static void rows_are_encoded_for_a_prefix(void)
     fr_serving_bench_close(&b);
 }
 
+/* A row, as generate reads it from a file, and as a request brings it. */
+static void compare_row(fr_serving_bench *b, const char *row)
+{
+    const char *path = path_of(b, "rows.jsonl");
+    const fr_prompts_params params = {.path = path};
+    fr_prompts prompts;
+    fr_ids ids;
+    json_t *object = json_loads(row, 0, NULL);
+    fr_shelf_prefix *base = fr_shelf_find(b->shelf, NULL);
+    fr_test_write_text(path, row);
+    FR_ASSERT_OK(fr_prompts_read(fr_test_ctx(), &params, &prompts));
+    FR_ASSERT_OK(fr_prompts_encode(&prompts, &b->inference));
+    FR_ASSERT_OK(fr_shelf_encode(fr_test_ctx(), b->shelf, base, object, &ids));
+    CU_ASSERT_TRUE(ids.count > 3);
+    CU_ASSERT_EQUAL_FATAL(ids.count, prompts.rows[0].ids.count);
+    fr_assert_same_bytes("ids", ids.data, prompts.rows[0].ids.data,
+                         (size_t)ids.count * sizeof *ids.data);
+    fr_ids_fini(&ids);
+    fr_prompts_fini(&prompts);
+    fr_shelf_release(base);
+    json_decref(object);
+}
+
+/* No weights are needed to read rows. */
+static void rows_of_text_are_read_as_generate_reads_them(void)
+{
+    fr_serving_bench b = {.own = NULL};
+    if (fr_real_model() == NULL) {
+        fr_skip("needs a model with a tokenizer (FORERUN_MODEL)");
+        return;
+    }
+    b.params.model = fr_real_model();
+    (void)snprintf(b.folder, sizeof b.folder, "%s", fr_test_folder());
+    FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &b.own));
+    FR_ASSERT_OK(fr_inference_open(fr_test_ctx(), b.own, &b.params, &b.inference));
+    const fr_shelf_params params = {.inference = &b.inference, .capacity = 100};
+    FR_ASSERT_OK(fr_shelf_open(fr_test_ctx(), &params, &b.shelf));
+    compare_row(&b, "{\"source\": \"Once upon <|im_end|> a time\"}");
+    compare_row(&b, "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}");
+    fr_serving_bench_close(&b);
+}
+
 static void a_thread_looks_until_the_shelf_is_closed(void)
 {
     fr_serving_bench b;
@@ -350,6 +394,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_folder_that_is_lost_keeps_its_prefixes),
     FR_CASE(what_training_needs_is_not_kept),
     FR_CASE(rows_are_encoded_for_a_prefix),
+    FR_CASE(rows_of_text_are_read_as_generate_reads_them),
     FR_CASE(a_thread_looks_until_the_shelf_is_closed),
 };
 
