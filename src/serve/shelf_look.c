@@ -226,6 +226,10 @@ static fr_status make_content(fr_ctx *ctx, fr_shelf *s, fr_shelf_file *file,
     if (status == FR_OK) {
         status = check_room(ctx, s, file, content);
     }
+    if (status == FR_OK) {
+        status = fr_inference_check_base(ctx, s->params.inference, path,
+                                         content->checkpoint);
+    }
     if (status != FR_OK) {
         fr_checkpoint_destroy(&content->checkpoint);
         free(content);
@@ -301,6 +305,9 @@ static fr_status read_file(fr_ctx *ctx, fr_shelf *s, fr_shelf_file *file)
     int64_t n = content->checkpoint->n_tasks;
     status = make_prefixes(ctx, s, file, content, &prefixes);
     if (status == FR_OK) {
+        fr_log(ctx, FR_LOG_INFO, "%s/%s: %lld prefix%s%s", s->folder, file->name,
+               (long long)n, n == 1 ? "" : "es",
+               file->n > 0 ? " in the place of the old" : "");
         publish(s, file, prefixes, n);
     }
     fr_shelf_let_go(s, content);
@@ -377,8 +384,12 @@ static fr_status look_at_file(fr_ctx *ctx, fr_shelf *s, fr_shelf_file *file)
 }
 
 /* The last one takes the place of a file that is gone. Those for which there was no room are tried again. */
-static void forget_file(fr_shelf *s, int64_t i)
+static void forget_file(fr_ctx *ctx, fr_shelf *s, int64_t i)
 {
+    if (s->files[i].n > 0) {
+        fr_log(ctx, FR_LOG_INFO, "%s/%s is gone, and its names with it", s->folder,
+               s->files[i].name);
+    }
     publish(s, &s->files[i], NULL, 0);
     free(s->files[i].name);
     fr_monitor_enter(&s->monitor);
@@ -405,7 +416,7 @@ fr_status fr_shelf_look(fr_ctx *ctx, fr_shelf *shelf)
     }
     for (int64_t i = s->n_files - 1; is_read && i >= 0; i--) {
         if (!s->files[i].is_there) {
-            forget_file(s, i);
+            forget_file(ctx, s, i);
         }
     }
     return FR_OK;

@@ -8,8 +8,8 @@
  * The digest of the base's weights exists only after loading, so the identity is checked then (check_prefixes), once
  * for each file.
  *
- * fr_inference_prefix_open makes a prefix that is in no list, for a server: it comes after loading, so that both checks come
- * at once, and from another thread, so that it works on a copy of the struct that has that thread's context.
+ * fr_inference_prefix_open makes a prefix that is in no list, for a server: it comes after loading and from another thread, so
+ * that it works on a copy of the struct that has that thread's context.
  */
 #include "train/inference/inference.h"
 
@@ -186,16 +186,16 @@ static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
     return FR_OK;
 }
 
-/* Whether a prefix belongs to the base's weights; with `whole` once for all tasks of its file. */
-static fr_status check_identity(const fr_inference *inference,
-                                const fr_inference_prefix *p, bool whole)
+fr_status fr_inference_check_base(fr_ctx *ctx, const fr_inference *inference,
+                                  const char *file, const fr_checkpoint *checkpoint)
 {
     const fr_session *s = &inference->session;
-    const fr_checkpoint *c = p->checkpoint;
-    if (c != NULL && whole) {
-        FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape, c->base_digest,
-                                 s->shape, s->digest, false));
-    }
+    return fr_identity_check(ctx, file, checkpoint->base_shape, checkpoint->base_digest,
+                             s->shape, s->digest, false);
+}
+
+static fr_status check_chat(const fr_inference *inference, const fr_inference_prefix *p)
+{
     return p->task != NULL && p->chat
                ? fr_chat_identity_check(inference->ctx, p->reference, p->task,
                                         p->chat_template, false)
@@ -208,7 +208,11 @@ static fr_status check_prefixes(const fr_inference *inference)
     const fr_session *s = &inference->session;
     for (fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
         FR_TRY(show_prefix(s, p));
-        FR_TRY(check_identity(inference, p, !p->is_shared));
+        if (p->checkpoint != NULL && !p->is_shared) {
+            FR_TRY(fr_inference_check_base(inference->ctx, inference, p->file,
+                                           p->checkpoint));
+        }
+        FR_TRY(check_chat(inference, p));
     }
     return FR_OK;
 }
@@ -266,7 +270,7 @@ static fr_status fill_prefix(const fr_inference *inference, const char *referenc
     }
     FR_TRY(open_chat(inference, p));
     choose_reading(inference, p);
-    return check_identity(inference, p, true);
+    return check_chat(inference, p);
 }
 
 fr_status fr_inference_prefix_open(fr_ctx *ctx, const fr_inference *inference,
