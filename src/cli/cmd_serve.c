@@ -16,6 +16,7 @@
 #include "cli/inference_options.h"
 #include "serve/http.h"
 #include "serve/listen.h"
+#include "serve/peers.h"
 #include "train/session/rank_share.h"
 
 #include <signal.h>
@@ -98,7 +99,9 @@ typedef struct server {
     fr_shelf *shelf;
     fr_serving *serving;
     fr_http *http;
+    fr_peers *peers;
     atomic_bool drains;
+    atomic_bool runs; /* ranks are in the engine */
 } server;
 
 static bool leads(const server *s)
@@ -269,15 +272,30 @@ static fr_status load(server *s)
     p->n_layers = session->n_layers;
     p->generator = s->generator;
     p->generation.capacity = s->context;
+    FR_TRY(fr_peers_open(s->ctx, s->cli->world, session->nodes, &s->peers));
     return fr_serving_create(s->ctx, p, &s->serving);
 }
 
 /* ---- the server ------------------------------------------------------------------------------------- */
 
+/* The launcher is about to kill this rank: clients are told before (tell_lost). While the ranks end together, one may be gone first. */
+static void leave_if_lost(const server *s)
+{
+    enum { TEXT_BYTES = 128 };
+    char text[TEXT_BYTES];
+    int lost = atomic_load(&s->runs) ? fr_peers_find_lost(s->peers) : -1;
+    if (lost >= 0) {
+        (void)snprintf(text, sizeof text, "error: rank %d has ended; the server ends\n",
+                       lost);
+        fr_leave(s->cli->farewell, fr_status_exit_code(FR_ERR_COMM), text);
+    }
+}
+
 /* On a thread of the HTTP server. */
 static bool tick(void *user)
 {
     server *s = user;
+    leave_if_lost(s);
     if (fr_signals_stop_wanted(s->cli->signals) && !atomic_exchange(&s->drains, true)) {
         fr_log(s->ctx, FR_LOG_INFO,
                "nothing new is taken; answers under way have %lld s to end",
@@ -359,7 +377,9 @@ static fr_status serve(server *s)
         return fr_serving_run(s->serving);
     }
     fr_farewell_tell(s->cli->farewell, tell_lost, s);
+    atomic_store(&s->runs, true);
     fr_status status = fr_serving_run(s->serving);
+    atomic_store(&s->runs, false);
     fr_farewell_tell(s->cli->farewell, NULL, NULL);
     return status;
 }
@@ -383,6 +403,7 @@ static void finish(server *s)
     fr_inference_close(&s->inference);
     fr_listen_close(&s->at);
     fr_keys_destroy(&s->keys);
+    fr_peers_close(&s->peers);
     free(s->never);
     free(s->name);
 }

@@ -474,6 +474,14 @@ def case_ranks():
         data = b"".join(iter(lambda: line.recv(65536), b""))
         assert b'"code":"server_lost"' in data and b"[DONE]" not in data, data[-500:]
         server.process.wait(60)
+    with Server(ranks=2, code=137) as server:  # mpirun's code of a rank that is killed
+        line = begin(server, True)
+        server.until("choices_under_way", 1)
+        server.is_ending = True
+        ranks = subprocess.run(["pgrep", "-P", str(server.process.pid)], check=True, stdout=subprocess.PIPE).stdout.split()
+        os.kill(int(ranks[1]), signal.SIGKILL)
+        data = b"".join(iter(lambda: line.recv(65536), b""))
+        assert b'"code":"server_lost"' in data and b"[DONE]" not in data, data[-500:]
 
 
 CASES = {name[5:]: value for name, value in list(globals().items()) if name.startswith("case_")}
