@@ -20,6 +20,11 @@ void fr_farewell_set(fr_farewell *farewell, const char *text);
 /** The text no longer applies. */
 void fr_farewell_take_back(fr_farewell *farewell);
 
+/** Called where the watch gives up a wait for other ranks, before the process ends. It returns within a second or two. */
+typedef void fr_farewell_call(void *user);
+/** From now on; NULL: not any more. */
+void fr_farewell_tell(fr_farewell *farewell, fr_farewell_call *tell, void *user);
+
 /** What a command gets. */
 typedef struct fr_cli {
     fr_ctx *ctx;
@@ -44,6 +49,7 @@ fr_status fr_cmd_import(const fr_cli *cli);
 fr_status fr_cmd_export(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 fr_status fr_cmd_prefix(const fr_cli *cli);
+fr_status fr_cmd_serve(const fr_cli *cli);
 
 /** A fr_watch_leave: `text` to standard error, then the farewell, without ever blocking for long; then the end of the
  * process. @param argument  fr_farewell; NULL: none */
@@ -61,5 +67,6 @@ extern const fr_command FR_IMPORT_COMMAND;
 extern const fr_command FR_EXPORT_COMMAND;
 extern const fr_command FR_TOKENIZE_COMMAND;
 extern const fr_command FR_PREFIX_COMMAND;
+extern const fr_command FR_SERVE_COMMAND;
 
 #endif

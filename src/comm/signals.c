@@ -42,11 +42,14 @@ static const char *name_of(int number)
                                : "SIGUSR1";
 }
 
-/* Commands that do not train say nothing: they have nothing to save. */
+/* Commands that do not train have nothing to save, and say nothing of it. */
 static void leave(const fr_signals *s, int number)
 {
     char text[TEXT_BYTES] = "";
-    if (atomic_load(&s->holds)) {
+    if (atomic_load(&s->holds) && !s->params.trains) {
+        (void)snprintf(text, sizeof text, "second %s: rank %d leaves at once\n",
+                       name_of(number), atomic_load(&s->rank));
+    } else if (atomic_load(&s->holds)) {
         (void)snprintf(text, sizeof text,
                        "second %s: rank %d leaves at once; the newest checkpoint is "
                        "whole, start again with --resume\n",

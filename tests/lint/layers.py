@@ -32,7 +32,8 @@ USES = {
     "train/run": "base comm device model model/network model/text model/weights train/checkpoint train/config train/data"
                  " train/forecast train/session train/step",
     "train/preflight": "base comm device model/files model/weights train/config train/forecast train/session",
-    "cli": "base comm device model model/families model/files model/network model/text model/weights train/checkpoint train/config"
+    "serve": "base comm device model model/network model/text train/checkpoint train/data train/inference",
+    "cli": "base comm device model model/families model/files model/network model/text model/weights serve train/checkpoint train/config"
            " train/data train/exchange train/forecast train/inference train/preflight train/run train/session train/step",
 }
 
@@ -43,10 +44,11 @@ FOREIGN = {
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
-    "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/cli/", "tests/"],
+    "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/serve/", "src/cli/", "tests/"],
     "pcre2.h": ["src/model/text/"],
     "utf8proc.h": ["src/model/text/"],
     "openssl/": ["src/base/digest.c"],
+    "microhttpd.h": ["src/serve/http"],
     "CUnit/": ["tests/"],
 }
 

@@ -7,6 +7,9 @@
  * A prefix is checked twice. Its shape and epsilon are compared with the base when it is opened, which costs nothing.
  * The digest of the base's weights exists only after loading, so the identity is checked then (check_prefixes), once
  * for each file.
+ *
+ * fr_inference_prefix_open makes a prefix that is in no list, for a server: it comes after loading and from another thread, so
+ * that it works on a copy of the struct that has that thread's context.
  */
 #include "train/inference/inference.h"
 
@@ -27,6 +30,18 @@ static fr_checkpoint *find_open(const fr_inference *inference, const char *file)
     return NULL;
 }
 
+/* A task of the checkpoint, whose shape fits the base. */
+static fr_status choose_task(const fr_inference *inference, fr_inference_prefix *p,
+                             int64_t index)
+{
+    fr_ctx *ctx = inference->ctx;
+    const fr_arch *arch = fr_weights_arch(inference->session.weights);
+    p->task = &p->checkpoint->tasks[index];
+    FR_TRY(fr_prefix_file_check(ctx, p->reference, p->task, arch));
+    return fr_identity_check_eps(ctx, p->reference, p->task->base_norm_eps,
+                                 arch->norm_eps);
+}
+
 static fr_status open_file(const fr_inference *inference, fr_inference_prefix *p)
 {
     fr_ctx *ctx = inference->ctx;
@@ -41,11 +56,7 @@ static fr_status open_file(const fr_inference *inference, fr_inference_prefix *p
         FR_TRY(fr_checkpoint_read(ctx, p->file, &p->checkpoint));
     }
     FR_TRY(fr_checkpoint_find_task(ctx, p->checkpoint, p->file, name, &index));
-    p->task = &p->checkpoint->tasks[index];
-    const fr_arch *arch = fr_weights_arch(inference->session.weights);
-    FR_TRY(fr_prefix_file_check(ctx, p->reference, p->task, arch));
-    return fr_identity_check_eps(ctx, p->reference, p->task->base_norm_eps,
-                                 arch->norm_eps);
+    return choose_task(inference, p, index);
 }
 
 /* How rows are read: defaults come from the base, a prefix overrides them, and the options override both. */
@@ -175,21 +186,33 @@ static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
     return FR_OK;
 }
 
+fr_status fr_inference_check_base(fr_ctx *ctx, const fr_inference *inference,
+                                  const char *file, const fr_checkpoint *checkpoint)
+{
+    const fr_session *s = &inference->session;
+    return fr_identity_check(ctx, file, checkpoint->base_shape, checkpoint->base_digest,
+                             s->shape, s->digest, false);
+}
+
+static fr_status check_chat(const fr_inference *inference, const fr_inference_prefix *p)
+{
+    return p->task != NULL && p->chat
+               ? fr_chat_identity_check(inference->ctx, p->reference, p->task,
+                                        p->chat_template, false)
+               : FR_OK;
+}
+
 /* Checks each file once, and makes the views of this rank's layers. */
 static fr_status check_prefixes(const fr_inference *inference)
 {
     const fr_session *s = &inference->session;
     for (fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
-        const fr_checkpoint *c = p->checkpoint;
         FR_TRY(show_prefix(s, p));
-        if (c != NULL && !p->is_shared) {
-            FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape,
-                                     c->base_digest, s->shape, s->digest, false));
+        if (p->checkpoint != NULL && !p->is_shared) {
+            FR_TRY(fr_inference_check_base(inference->ctx, inference, p->file,
+                                           p->checkpoint));
         }
-        if (p->task != NULL && p->chat) {
-            FR_TRY(fr_chat_identity_check(inference->ctx, p->reference, p->task,
-                                          p->chat_template, false));
-        }
+        FR_TRY(check_chat(inference, p));
     }
     return FR_OK;
 }
@@ -234,6 +257,44 @@ void fr_inference_close(fr_inference *inference)
         destroy_prefix(inference->session.device, p);
     }
     fr_session_close(&inference->session);
+}
+
+/* The name stands for the file too, in messages. */
+static fr_status fill_prefix(const fr_inference *inference, const char *reference,
+                             int64_t index, fr_inference_prefix *p)
+{
+    FR_TRY(fr_copy_optional(inference->ctx, reference, &p->reference));
+    FR_TRY(fr_copy_optional(inference->ctx, reference, &p->file));
+    if (p->checkpoint != NULL) {
+        FR_TRY(choose_task(inference, p, index));
+    }
+    FR_TRY(open_chat(inference, p));
+    choose_reading(inference, p);
+    return check_chat(inference, p);
+}
+
+fr_status fr_inference_prefix_open(fr_ctx *ctx, const fr_inference *inference,
+                                   const char *reference, fr_checkpoint *checkpoint,
+                                   int64_t index, fr_inference_prefix **out)
+{
+    fr_inference own = *inference;
+    own.ctx = ctx;
+    FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
+    (*out)->checkpoint = checkpoint;
+    (*out)->is_shared = true;
+    fr_status status = fill_prefix(&own, reference, index, *out);
+    if (status != FR_OK) {
+        fr_inference_prefix_close(out);
+    }
+    return status;
+}
+
+void fr_inference_prefix_close(fr_inference_prefix **prefix)
+{
+    if (*prefix != NULL) {
+        destroy_prefix(NULL, *prefix);
+        *prefix = NULL;
+    }
 }
 
 /* The prefix takes positions of the context, so rows may have that many tokens fewer. */

@@ -73,6 +73,26 @@ FR_MUST_CHECK fr_status fr_inference_add(fr_inference *inference, const char *re
 FR_MUST_CHECK fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
                                           double target_share);
 
+/** Once the weights are loaded: whether a file belongs to them. Local; any thread may call it with a context of its own.
+ * @return FR_OK, after a warning if it was made over other weights of the same shape; FR_ERR_CHECKPOINT (another shape) */
+FR_MUST_CHECK fr_status fr_inference_check_base(fr_ctx *ctx,
+                                                const fr_inference *inference,
+                                                const char *file,
+                                                const fr_checkpoint *checkpoint);
+
+/**
+ * A prefix of a checkpoint that was read elsewhere and whose base was checked, for programs whose prefixes come and go. It is not in the
+ * list and has no image; its shape and its chat are checked. Local; any thread may call it with a context of its own.
+ * @param reference   its name in messages   @param checkpoint  borrowed; NULL: the base alone
+ * @param[out] out    released with fr_inference_prefix_close
+ * @return FR_OK; FR_ERR_CHECKPOINT (another shape than the base); as fr_chat_open_kept
+ */
+FR_MUST_CHECK fr_status fr_inference_prefix_open(
+    fr_ctx *ctx, const fr_inference *inference, const char *reference,
+    fr_checkpoint *checkpoint, int64_t index, fr_inference_prefix **out);
+/** Accepts NULL inside. */
+void fr_inference_prefix_close(fr_inference_prefix **prefix);
+
 void fr_inference_close(fr_inference *inference);
 
 /** Options for reading rows in the way of a prefix. @param prefix  of this inference, or inference->prefix */

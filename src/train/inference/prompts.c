@@ -150,22 +150,37 @@ static fr_status as_bad_row(const fr_prompts *p, fr_status status)
 }
 
 /* At least one position must be left for what is generated. */
-static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
+static fr_status check_length(fr_ctx *ctx, const fr_inference_prefix *prefix, int64_t n,
                               int64_t context)
 {
-    fr_status status = FR_OK;
-    if (row->ids.count < 1) {
-        status = FR_FAIL(p->ctx, FR_ERR_DATA,
-                         "the prompt is empty; give at least one token");
-    } else if (row->prefix->length + row->ids.count >= context) {
-        status = FR_FAIL(p->ctx, FR_ERR_DATA,
-                         "a prefix of %lld and a prompt of %lld tokens leave no space "
-                         "in the context of %lld; shorten the prompt",
-                         (long long)row->prefix->length, (long long)row->ids.count,
-                         (long long)context);
+    if (n < 1) {
+        return FR_FAIL(ctx, FR_ERR_DATA,
+                       "the prompt is empty; give at least one token");
     }
+    if (prefix->length + n >= context) {
+        return FR_FAIL(ctx, FR_ERR_DATA,
+                       "a prefix of %lld and a prompt of %lld tokens leave no space "
+                       "in the context of %lld; shorten the prompt",
+                       (long long)prefix->length, (long long)n, (long long)context);
+    }
+    return FR_OK;
+}
+
+fr_status fr_prompt_encode(fr_ctx *ctx, const fr_inference *inference,
+                           const fr_inference_prefix *prefix, fr_place place,
+                           const char *ignore, const json_t *object, fr_row *out)
+{
+    fr_row_reader reader;
+    fr_data_params params = fr_inference_data(inference, prefix, place.name);
+    params.ignore = ignore;
+    FR_TRY(fr_row_reader_init(ctx, &params, FR_ROW_PROMPT, &reader));
+    reader.line = place.line;
+    FR_TRY(fr_row_encode(&reader, object, out));
+    fr_status status =
+        check_length(ctx, prefix, out->source.ids.count,
+                     fr_weights_arch(inference->session.weights)->context_length);
     if (status != FR_OK) {
-        fr_row_add_place(p->ctx, name_of(p), row->line);
+        fr_row_add_place(ctx, place.name, place.line);
     }
     return status;
 }
@@ -174,19 +189,15 @@ static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
 static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
                             fr_inference *inference, fr_row *scratch)
 {
-    fr_row_reader reader;
     FR_TRY(find_prefix(p, row, inference));
-    fr_data_params params = fr_inference_data(inference, row->prefix, name_of(p));
-    params.ignore = p->params.ignore;
-    FR_TRY(fr_row_reader_init(p->ctx, &params, FR_ROW_PROMPT, &reader));
-    reader.line = row->line;
-    FR_TRY(fr_row_encode(&reader, row->object, scratch));
+    FR_TRY(fr_prompt_encode(p->ctx, inference, row->prefix,
+                            (fr_place){name_of(p), row->line}, p->params.ignore,
+                            row->object, scratch));
     row->ids = scratch->source.ids;
     scratch->source.ids = (fr_ids){0};
     json_decref(row->object);
     row->object = NULL;
-    return check_length(p, row,
-                        fr_weights_arch(inference->session.weights)->context_length);
+    return FR_OK;
 }
 
 /* With a template that has no {source}, `--prompt ""` leaves nothing unused. */
