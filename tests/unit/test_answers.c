@@ -52,8 +52,8 @@ static void check_line(const fr_tokenizer *tokenizer, const char *row,
     fr_ids back = {0};
     bool are_there = false;
     fr_ids ids = ids_of(data, n);
-    FR_ASSERT_OK(fr_answer_line(fr_test_ctx(), tokenizer, row, strlen(row), &ids, &line,
-                                &bytes));
+    FR_ASSERT_OK(fr_answer_line(fr_test_ctx(), &(fr_answer_form){tokenizer, NULL, 0},
+                                row, strlen(row), &ids, &line, &bytes));
     CU_ASSERT_STRING_EQUAL(line, wanted);
     CU_ASSERT_EQUAL(bytes, strlen(wanted));
     json_t *parsed =
@@ -136,8 +136,9 @@ static char *make_part(const fr_tokenizer *tokenizer, int n)
         char *line = NULL;
         size_t bytes = 0;
         fr_ids ids = ids_of(IDS(65 + i, 0xC3));
-        FR_ASSERT_OK(fr_answer_line(fr_test_ctx(), tokenizer, ROWS[i], strlen(ROWS[i]),
-                                    &ids, &line, &bytes));
+        FR_ASSERT_OK(fr_answer_line(fr_test_ctx(),
+                                    &(fr_answer_form){tokenizer, NULL, 0}, ROWS[i],
+                                    strlen(ROWS[i]), &ids, &line, &bytes));
         (void)strcat(strcat(part, line), "\n");
         fr_ids_fini(&ids);
         free(line);
