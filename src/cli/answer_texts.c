@@ -99,8 +99,8 @@ fr_status fr_answer_texts_grown(fr_answer_texts *texts, int64_t index,
     }
     if (*leave || row->state != FR_ROW_GOES_ON) {
         FR_TRY(fr_text_stream_end(a->stream, &piece));
+        FR_TRY(show(t, index, piece, true));
         fr_text_stream_close(&a->stream);
-        return show(t, index, piece, true);
     }
     return FR_OK;
 }
