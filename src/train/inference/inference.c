@@ -1,4 +1,4 @@
-/* A base with a list of prefixes, opened before the weights are loaded.
+/* A base with a list of prefixes, most of them opened before the weights are loaded.
  *
  * The list begins with --prefix, or with an entry for the base alone (reference and task are NULL); prefixes that
  * rows name are appended. Each reference is in the list once. Two references may name tasks of one file: the file is
@@ -6,11 +6,12 @@
  *
  * A prefix is checked twice. Its shape and epsilon are compared with the base when it is opened, which costs nothing.
  * The digest of the base's weights exists only after loading, so the identity is checked then (check_prefixes), once
- * for each file.
+ * for each file. A prefix that is added later is checked at once.
  */
 #include "train/inference/inference.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "train/session/rank_share.h"
 
 #include <stdlib.h>
@@ -102,6 +103,39 @@ static void destroy_prefix(fr_device *device, fr_inference_prefix *p)
     free(p);
 }
 
+/* The device sees the keys and values of this rank's layers. */
+static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
+{
+    if (p->task == NULL) {
+        return FR_OK;
+    }
+    fr_prefix_part part = fr_prefix_file_part(p->task, s->first_layer, s->n_layers);
+    FR_TRY(fr_prefix_image_open(s->device, part.k, part.v, part.n, &p->image));
+    p->view = (fr_stage_prefix){.length = p->task->length,
+                                .k = p->image.k.device,
+                                .v = p->image.v.device,
+                                .layers = {p->task->first_layer, p->task->n_layers},
+                                .slides = p->task->slides};
+    return FR_OK;
+}
+
+/* Makes the view of this rank's layers, and checks each file once. */
+static fr_status check_prefix(const fr_inference *inference, fr_inference_prefix *p)
+{
+    const fr_session *s = &inference->session;
+    const fr_checkpoint *c = p->checkpoint;
+    FR_TRY(show_prefix(s, p));
+    if (c != NULL && !p->is_shared) {
+        FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape, c->base_digest,
+                                 s->shape, s->digest, false));
+    }
+    if (p->task != NULL && p->chat) {
+        FR_TRY(fr_chat_identity_check(inference->ctx, p->reference, p->task,
+                                      p->chat_template, false));
+    }
+    return FR_OK;
+}
+
 /* Add a prefix at the end of the list; `reference` NULL: the base alone. */
 static fr_status append(fr_inference *inference, const char *reference,
                         fr_inference_prefix **out)
@@ -119,12 +153,17 @@ static fr_status append(fr_inference *inference, const char *reference,
     if (status == FR_OK) {
         status = open_chat(inference, p);
     }
+    if (status == FR_OK) {
+        choose_reading(inference, p);
+    }
+    if (status == FR_OK && inference->is_loaded) {
+        status = check_prefix(inference, p);
+    }
     if (status != FR_OK) { /* so that fr_inference_add does not find it later */
-        destroy_prefix(NULL, p);
+        destroy_prefix(inference->session.device, p);
         *out = NULL;
         return status;
     }
-    choose_reading(inference, p);
     while (*end != NULL) {
         end = &(*end)->next;
     }
@@ -137,8 +176,7 @@ fr_status fr_inference_add(fr_inference *inference, const char *reference,
                            const fr_inference_prefix **out)
 {
     fr_inference_prefix *p = inference->prefix;
-    while (p != NULL &&
-           (p->reference == NULL || strcmp(p->reference, reference) != 0)) {
+    while (p != NULL && fr_texts_differ(p->reference, reference)) {
         p = p->next;
     }
     fr_status status = p == NULL ? append(inference, reference, &p) : FR_OK;
@@ -159,37 +197,10 @@ fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
     return status;
 }
 
-/* The device sees the keys and values of this rank's layers. */
-static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
-{
-    if (p->task == NULL) {
-        return FR_OK;
-    }
-    fr_prefix_part part = fr_prefix_file_part(p->task, s->first_layer, s->n_layers);
-    FR_TRY(fr_prefix_image_open(s->device, part.k, part.v, part.n, &p->image));
-    p->view = (fr_stage_prefix){.length = p->task->length,
-                                .k = p->image.k.device,
-                                .v = p->image.v.device,
-                                .layers = {p->task->first_layer, p->task->n_layers},
-                                .slides = p->task->slides};
-    return FR_OK;
-}
-
-/* Checks each file once, and makes the views of this rank's layers. */
 static fr_status check_prefixes(const fr_inference *inference)
 {
-    const fr_session *s = &inference->session;
     for (fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
-        const fr_checkpoint *c = p->checkpoint;
-        FR_TRY(show_prefix(s, p));
-        if (c != NULL && !p->is_shared) {
-            FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape,
-                                     c->base_digest, s->shape, s->digest, false));
-        }
-        if (p->task != NULL && p->chat) {
-            FR_TRY(fr_chat_identity_check(inference->ctx, p->reference, p->task,
-                                          p->chat_template, false));
-        }
+        FR_TRY(check_prefix(inference, p));
     }
     return FR_OK;
 }
@@ -223,6 +234,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     FR_TRY(fr_group_agree(s->world, fr_layout_settle(inference->ctx, &problem,
                                                      &session.layout, &session.needs)));
     FR_TRY(fr_session_load(s, &session));
+    inference->is_loaded = true;
     return fr_group_agree(s->world, check_prefixes(inference));
 }
 
