@@ -203,8 +203,9 @@ static fr_status say(talk *t, const char *text)
     if (status == FR_OK) {
         status = fr_talk_answer(t);
     }
-    while (status != FR_OK && json_array_size(t->messages) > n) {
+    if (status != FR_OK && json_array_size(t->messages) > n) {
         (void)json_array_remove(t->messages, n);
+        fr_talk_note(t, "(the last turn is left out of the dialogue)");
     }
     return status;
 }

@@ -94,9 +94,9 @@ static fr_status check_length(const talk *t, int64_t n)
     if (length + n >= t->context) {
         return FR_FAIL(t->ctx, FR_ERR_DATA,
                        "the dialogue is too long: %lld tokens and a prefix of %lld "
-                       "leave no space in a context of %lld; the last turn is left "
-                       "out. Say less, begin anew with /reset (/save FILE first keeps "
-                       "it), or start with a larger --context",
+                       "leave no space in a context of %lld; say less, begin anew with "
+                       "/reset (/save FILE first keeps it), or start with a larger "
+                       "--context",
                        (long long)n, (long long)length, (long long)t->context);
     }
     return FR_OK;

@@ -44,7 +44,7 @@ def main():
     follows = [tuple(int(part, 16) for part in pair.split(":")) for pair in sys.argv[3:]]
     config = json.load(open(os.path.join(tiny, "config.json"), encoding="utf-8"))
     config.update({"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_attention_heads": 4, "num_key_value_heads": 2,
-                   "head_dim": 8, "intermediate_size": 4})
+                   "head_dim": 8, "intermediate_size": 4, "max_position_embeddings": 1 << 20})
     header, data = {}, b""
     for name, rows in tensors(follows):
         values = [v for row in rows for v in row]
