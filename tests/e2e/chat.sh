@@ -223,7 +223,7 @@ for signal in INT TERM; do
     code=0
     wait $pid || code=$?
     exec 9>&-
-    [ $code = $([ $signal = INT ] && echo 0 || echo 143) ] || fail "$signal: exit code $code"
+    [ "$signal $code" = "INT 0" ] || [ "$signal $code" = "TERM 143" ] || fail "$signal: exit code $code"
 done
 # an answer that is interrupted stays, and the session goes on
 (cd "$work" && printf 'a\nh\n/save stopped\n' >in)

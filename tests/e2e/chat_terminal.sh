@@ -30,8 +30,7 @@ SH
 }
 # end CODE: it has ended so
 end() {
-    local i
-    for i in $(seq 500); do
+    for _ in $(seq 500); do
         [ ! -s "$work/code" ] || break
         sleep 0.02
     done
@@ -42,8 +41,7 @@ screen() {
 }
 # shows TEXT: within ten seconds a line of the screen is, or begins with, this text
 shows() {
-    local i
-    for i in $(seq 500); do
+    for _ in $(seq 500); do
         screen | grep -qF -- "$1" && return 0
         sleep 0.02
     done
@@ -51,8 +49,7 @@ shows() {
 }
 # waits PROMPT: within ten seconds the last line is this prompt alone
 waits() {
-    local i
-    for i in $(seq 500); do
+    for _ in $(seq 500); do
         [ "$(screen | sed '/^$/d' | tail -1)" = "$1" ] && return 0
         sleep 0.02
     done

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # of what common.sh and its readers have
 # Models for the tests of `chat`, after common.sh.
 
 # The last letter of a turn begins its answer, by the template: a: letters without end; h: "Hi!"; x: an escape sequence;
