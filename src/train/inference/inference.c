@@ -151,8 +151,8 @@ static fr_status check_prefix(const fr_inference *inference, fr_inference_prefix
 {
     FR_TRY(show_prefix(&inference->session, p));
     if (p->checkpoint != NULL && !p->is_shared) {
-        FR_TRY(fr_inference_check_base(inference->ctx, inference, p->file,
-                                       p->checkpoint));
+        FR_TRY(
+            fr_inference_check_base(inference->ctx, inference, p->file, p->checkpoint));
     }
     return check_chat(inference, p);
 }
