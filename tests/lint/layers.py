@@ -42,6 +42,7 @@ FOREIGN = {
     "mpi.h": ["src/comm/group_mpi", "tests/support/suite_mpi.c", "tests/mpi/", "tests/cuda_emulation/cuda_aware_mpi.c",
               "tests/cuda_emulation/nccl.c"],
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
+    "histedit.h": ["src/cli/talk_input.c"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
     "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/serve/", "src/cli/", "tests/"],

@@ -1,4 +1,4 @@
-/* A base with a list of prefixes, opened before the weights are loaded.
+/* A base with a list of prefixes, most of them opened before the weights are loaded.
  *
  * The list begins with --prefix, or with an entry for the base alone (reference and task are NULL); prefixes that
  * rows name are appended. Each reference is in the list once. Two references may name tasks of one file: the file is
@@ -6,7 +6,7 @@
  *
  * A prefix is checked twice. Its shape and epsilon are compared with the base when it is opened, which costs nothing.
  * The digest of the base's weights exists only after loading, so the identity is checked then (check_prefixes), once
- * for each file.
+ * for each file. A prefix that is added later is checked at once.
  *
  * fr_inference_prefix_open makes a prefix that is in no list, for a server: it comes after loading and from another thread, so
  * that it works on a copy of the struct that has that thread's context.
@@ -14,6 +14,7 @@
 #include "train/inference/inference.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "train/session/rank_share.h"
 
 #include <stdlib.h>
@@ -113,63 +114,6 @@ static void destroy_prefix(fr_device *device, fr_inference_prefix *p)
     free(p);
 }
 
-/* Add a prefix at the end of the list; `reference` NULL: the base alone. */
-static fr_status append(fr_inference *inference, const char *reference,
-                        fr_inference_prefix **out)
-{
-    fr_inference_prefix **end = &inference->prefix;
-    fr_inference_prefix *p = NULL;
-    FR_TRY(fr_alloc(inference->ctx, 1, sizeof *p, &p));
-    fr_status status = FR_OK;
-    if (reference != NULL) {
-        status = fr_copy_string(inference->ctx, reference, &p->reference);
-    }
-    if (status == FR_OK && reference != NULL) {
-        status = open_file(inference, p);
-    }
-    if (status == FR_OK) {
-        status = open_chat(inference, p);
-    }
-    if (status != FR_OK) { /* so that fr_inference_add does not find it later */
-        destroy_prefix(NULL, p);
-        *out = NULL;
-        return status;
-    }
-    choose_reading(inference, p);
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    *end = p;
-    *out = p;
-    return FR_OK;
-}
-
-fr_status fr_inference_add(fr_inference *inference, const char *reference,
-                           const fr_inference_prefix **out)
-{
-    fr_inference_prefix *p = inference->prefix;
-    while (p != NULL &&
-           (p->reference == NULL || strcmp(p->reference, reference) != 0)) {
-        p = p->next;
-    }
-    fr_status status = p == NULL ? append(inference, reference, &p) : FR_OK;
-    *out = p;
-    return status;
-}
-
-fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
-                            const fr_inference_params *params, fr_inference *out)
-{
-    fr_inference_prefix *first = NULL;
-    *out = (fr_inference){.ctx = ctx, .params = params};
-    FR_TRY(fr_session_open(ctx, world, params->model, &out->session));
-    fr_status status = fr_group_agree(world, append(out, params->prefix, &first));
-    if (status != FR_OK) {
-        fr_inference_close(out);
-    }
-    return status;
-}
-
 /* The device sees the keys and values of this rank's layers. */
 static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
 {
@@ -202,17 +146,82 @@ static fr_status check_chat(const fr_inference *inference, const fr_inference_pr
                : FR_OK;
 }
 
-/* Checks each file once, and makes the views of this rank's layers. */
+/* Makes the view of this rank's layers, and checks each file once. */
+static fr_status check_prefix(const fr_inference *inference, fr_inference_prefix *p)
+{
+    FR_TRY(show_prefix(&inference->session, p));
+    if (p->checkpoint != NULL && !p->is_shared) {
+        FR_TRY(fr_inference_check_base(inference->ctx, inference, p->file,
+                                       p->checkpoint));
+    }
+    return check_chat(inference, p);
+}
+
+/* Add a prefix at the end of the list; `reference` NULL: the base alone. */
+static fr_status append(fr_inference *inference, const char *reference,
+                        fr_inference_prefix **out)
+{
+    fr_inference_prefix **end = &inference->prefix;
+    fr_inference_prefix *p = NULL;
+    FR_TRY(fr_alloc(inference->ctx, 1, sizeof *p, &p));
+    fr_status status = FR_OK;
+    if (reference != NULL) {
+        status = fr_copy_string(inference->ctx, reference, &p->reference);
+    }
+    if (status == FR_OK && reference != NULL) {
+        status = open_file(inference, p);
+    }
+    if (status == FR_OK) {
+        status = open_chat(inference, p);
+    }
+    if (status == FR_OK) {
+        choose_reading(inference, p);
+    }
+    if (status == FR_OK && inference->is_loaded) {
+        status = check_prefix(inference, p);
+    }
+    if (status != FR_OK) { /* so that fr_inference_add does not find it later */
+        destroy_prefix(inference->session.device, p);
+        *out = NULL;
+        return status;
+    }
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = p;
+    *out = p;
+    return FR_OK;
+}
+
+fr_status fr_inference_add(fr_inference *inference, const char *reference,
+                           const fr_inference_prefix **out)
+{
+    fr_inference_prefix *p = inference->prefix;
+    while (p != NULL && fr_texts_differ(p->reference, reference)) {
+        p = p->next;
+    }
+    fr_status status = p == NULL ? append(inference, reference, &p) : FR_OK;
+    *out = p;
+    return status;
+}
+
+fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
+                            const fr_inference_params *params, fr_inference *out)
+{
+    fr_inference_prefix *first = NULL;
+    *out = (fr_inference){.ctx = ctx, .params = params};
+    FR_TRY(fr_session_open(ctx, world, params->model, &out->session));
+    fr_status status = fr_group_agree(world, append(out, params->prefix, &first));
+    if (status != FR_OK) {
+        fr_inference_close(out);
+    }
+    return status;
+}
+
 static fr_status check_prefixes(const fr_inference *inference)
 {
-    const fr_session *s = &inference->session;
     for (fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
-        FR_TRY(show_prefix(s, p));
-        if (p->checkpoint != NULL && !p->is_shared) {
-            FR_TRY(fr_inference_check_base(inference->ctx, inference, p->file,
-                                           p->checkpoint));
-        }
-        FR_TRY(check_chat(inference, p));
+        FR_TRY(check_prefix(inference, p));
     }
     return FR_OK;
 }
@@ -246,6 +255,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     FR_TRY(fr_group_agree(s->world, fr_layout_settle(inference->ctx, &problem,
                                                      &session.layout, &session.needs)));
     FR_TRY(fr_session_load(s, &session));
+    inference->is_loaded = true;
     return fr_group_agree(s->world, check_prefixes(inference));
 }
 

@@ -53,6 +53,7 @@ typedef struct fr_inference {
     const fr_inference_params *params; /* borrowed */
     fr_session session;
     fr_inference_prefix *prefix; /* list: first that of the parameters */
+    bool is_loaded;              /* the weights are there */
 } fr_inference;
 
 /** Open the model's files and the prefix. Rows are read as the prefix says, unless the parameters say otherwise. */
@@ -61,8 +62,8 @@ FR_MUST_CHECK fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
                                           fr_inference *out);
 
 /**
- * Add a prefix, before the weights are loaded. A reference that was added before is found again; a file of several tasks
- * is read once. Not collective.
+ * Add a prefix, before the weights are loaded or after; NULL: the base alone. A reference that was added before is found again; a file
+ * of several tasks is read once. Not collective.
  * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, no such task, another shape than the base)
  */
 FR_MUST_CHECK fr_status fr_inference_add(fr_inference *inference, const char *reference,

@@ -105,7 +105,11 @@ fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_promp
     if (params->path == NULL) {
         return read_prompt(out);
     }
-    FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
+    out->file = params->content;
+    out->file_bytes = params->content_bytes;
+    if (params->content == NULL) {
+        FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
+    }
     FR_TRY(fr_rows_check_file(ctx, params->path, out->file, out->file_bytes));
     FR_TRY(alloc_rows(out));
     return parse_rows(out);
@@ -185,11 +189,45 @@ fr_status fr_prompt_encode(fr_ctx *ctx, const fr_inference *inference,
     return status;
 }
 
+/* Puts the system turn in front; a source becomes the user's turn behind it, if sources are dialogues. Rows of ids have no turns. */
+static fr_status add_system(const fr_prompts *p, fr_prompt *row)
+{
+    json_t *messages = json_object_get(row->object, "messages");
+    json_t *source = json_object_get(row->object, "source");
+    if (messages == NULL && (source == NULL || !row->prefix->chat)) {
+        fr_status status =
+            FR_FAIL(p->ctx, FR_ERR_DATA,
+                    "a system turn needs a dialogue: \"messages\", or a \"source\" of "
+                    "text with --chat or a prefix for dialogues");
+        fr_row_add_place(p->ctx, name_of(p), row->line);
+        return status;
+    }
+    if (messages == NULL && json_is_string(source)) {
+        messages = json_pack("[{s:s, s:O}]", "role", "user", "content", source);
+        FR_TRY(fr_check_memory(p->ctx, messages != NULL, 1));
+        bool is_set = json_object_set_new(row->object, "messages", messages) == 0 &&
+                      json_object_del(row->object, "source") == 0;
+        FR_TRY(fr_check_memory(p->ctx, is_set, 1));
+    }
+    const char *first =
+        json_string_value(json_object_get(json_array_get(messages, 0), "role"));
+    if (!json_is_array(messages) || (first != NULL && strcmp(first, "system") == 0)) {
+        return FR_OK; /* what has another form is refused by the reader of rows */
+    }
+    json_t *turn =
+        json_pack("{s:s, s:s}", "role", "system", "content", p->params.system);
+    return fr_check_memory(
+        p->ctx, turn != NULL && json_array_insert_new(messages, 0, turn) == 0, 1);
+}
+
 /* One row's ids, moved out of *scratch. */
 static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
                             fr_inference *inference, fr_row *scratch)
 {
     FR_TRY(find_prefix(p, row, inference));
+    if (p->params.system != NULL) {
+        FR_TRY(add_system(p, row));
+    }
     FR_TRY(fr_prompt_encode(p->ctx, inference, row->prefix,
                             (fr_place){name_of(p), row->line}, p->params.ignore,
                             row->object, scratch));

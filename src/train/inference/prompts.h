@@ -28,6 +28,11 @@ typedef struct fr_prompt {
 typedef struct fr_prompts_params {
     const char *path;   /* file of rows; NULL: `prompt` is the only one */
     const char *prompt; /* its source; UTF-8 */
+    const char
+        *system; /* a system turn before each dialogue that has none; NULL: none */
+    char *
+        content; /* what the file holds, already read, from malloc; moved to the prompts. `path` is then its name; NULL: read it */
+    size_t content_bytes;
     const char *ignore; /* as in fr_data_params */
     bool skip_bad_rows;
 } fr_prompts_params;
