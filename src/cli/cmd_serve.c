@@ -10,6 +10,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/print.h"
 #include "cli/commands.h"
@@ -54,12 +55,13 @@ static const fr_option OPTIONS[] = {
     {"queue", "N", "largest number of choices that wait for a place (default 64)"},
     {"connections", "N", "largest number of connections (default 1100)"},
     {"max-body", "SIZE", "largest size of a request (default 4 MiB)"},
-    {"read-timeout", "SECONDS",
-     "time for a whole request to come, and for a connection to be idle (default 60)"},
-    {"request-timeout", "SECONDS",
-     "time for an answer, its wait for a place included (default 600; 0: any)"},
-    {"drain-timeout", "SECONDS",
-     "time for answers under way to end after SIGTERM (default 30)"},
+    {"read-timeout", "S",
+     "seconds for a whole request to come, and for a connection to be idle (default "
+     "60)"},
+    {"request-timeout", "S",
+     "seconds for an answer, its wait for a place included (default 600; 0: any)"},
+    {"drain-timeout", "S",
+     "seconds for answers under way to end after SIGTERM (default 30)"},
     {"prefix-memory", "SIZE",
      "memory of prefixes on a device, and again on the host (default: a quarter of "
      "what there is)"},
@@ -177,7 +179,7 @@ static fr_status find_name(server *s)
                              "the base's name is not UTF-8 text; give one by --name");
 }
 
-/* Rank 0 alone has the keys and the address. */
+/* Rank 0 alone has the keys, the folder and the address. */
 static fr_status open_door(server *s)
 {
     static const char HERE[] = "127.0.0.1:8080";
@@ -185,6 +187,12 @@ static fr_status open_door(server *s)
     const char *keys = fr_options_text(s->cli->options, "key-file");
     if (keys != NULL) {
         FR_TRY(fr_keys_read(s->ctx, keys, &s->keys));
+    }
+    if (s->folder != NULL && !fr_is_folder(s->folder)) {
+        return FR_FAIL(s->ctx, FR_ERR_ARG,
+                       "--prefixes is %s, which is not a folder; name the one that "
+                       "holds the prefix files",
+                       s->folder);
     }
     FR_TRY(fr_listen_bind(s->ctx, where != NULL ? where : HERE, &s->at));
     if (!s->at.is_loopback && keys == NULL) {

@@ -19,6 +19,19 @@ tasks:
 YAML
 expect 0 "$FORERUN" train "$work/talk.yaml"
 mkdir shelf
+# mistakes that cost no loading
+refused() {
+    expect 2 "$FORERUN" serve --model "$model" --listen 127.0.0.1:0 "${@:2}"
+    says "$1"
+    ! grep -q layout "$work/err" || fail "told after loading: $1"
+}
+refused "it must be ADDRESS:PORT" --listen example.org:80
+refused "is not a folder" --prefixes "$work/c.yaml"
+refused "but must be a whole number" --queue 0
+printf 'secret-one\n' >keys
+chmod 644 keys
+refused "can be read or written by other users" --key-file keys
+! grep -q secret-one "$work/err" || fail "a key in a message"
 cp run/prefix.h5 shelf/two.h5
 cp talk/prefix.h5 shelf/talk.h5
 python3 -B "$SOURCE/tests/e2e/serve.py" "$FORERUN" "$model" "$work" "$@" || fail "the server, see above"
