@@ -30,7 +30,7 @@ SH
 }
 # end CODE: it has ended so
 end() {
-    for _ in $(seq 500); do
+    for _ in $(seq 6000); do
         [ ! -s "$work/code" ] || break
         sleep 0.02
     done
@@ -39,17 +39,17 @@ end() {
 screen() {
     mux capture-pane -p -t t 2>/dev/null || true
 }
-# shows TEXT: within ten seconds a line of the screen is, or begins with, this text
+# shows TEXT: within two minutes a line of the screen is, or begins with, this text
 shows() {
-    for _ in $(seq 500); do
+    for _ in $(seq 6000); do
         screen | grep -qF -- "$1" && return 0
         sleep 0.02
     done
     fail "the screen does not show $1: $(screen)"
 }
-# waits PROMPT: within ten seconds the last line is this prompt alone
+# waits PROMPT: within two minutes the last line is this prompt alone
 waits() {
-    for _ in $(seq 500); do
+    for _ in $(seq 6000); do
         [ "$(screen | sed '/^$/d' | tail -1)" = "$1" ] && return 0
         sleep 0.02
     done
@@ -107,15 +107,24 @@ assert [m["role"] for m in messages] == ["user", "assistant"] * 2
 assert ("abcdé" + messages[1]["content"][4:9]).startswith("abcdé") and messages[1]["content"].startswith("bcdéabcd")
 assert messages[3]["content"] == "Hi!"
 PY
+# hints N: so many times it was said how to leave; keys that follow an interrupt wait for that
+hints() {
+    for _ in $(seq 6000); do
+        [ "$(screen | grep -cF "(Ctrl-C again, Ctrl-D or /quit leaves)")" = "$1" ] && return 0
+        sleep 0.02
+    done
+    fail "not $1 hints: $(screen)"
+}
 keys "half a line" C-c
-shows "(Ctrl-C again, Ctrl-D or /quit leaves)"
+hints 1
 keys "h" Enter # a turn in between: the next one is a first one again
-shows "Hi!"
+waits '>'
 keys C-c
+hints 2
 keys "/reset" Enter
 shows "a new dialogue"
 keys C-c
-sleep 0.3
+hints 3
 keys C-c
 end 0
 
@@ -130,7 +139,7 @@ shows "(cut after 6 tokens"
 keys "/save first" Enter
 shows "last row of first"
 keys "/retry" Enter
-for _ in $(seq 500); do
+for _ in $(seq 6000); do
     [ "$(screen | grep -c 'cut after 6 tokens')" = 2 ] && break
     sleep 0.02
 done
@@ -157,7 +166,7 @@ done
 setting=
 # script's terminal keeps what is written, bytes as they are
 type_in() {
-    { sleep 0.5; printf 'h\n'; sleep 0.5; printf '/quit\n'; } | env "$@" script -qec \
+    printf 'h\n/quit\n' | env "$@" script -qec \
         "$(printf '%q ' "$FORERUN" chat --model "$work/talker" --threads 1)" /dev/null >"$work/out" 2>&1 || fail "$(cat "$work/out")"
     grep -q 'Hi!' "$work/out" || fail "$(cat -v "$work/out")"
 }
