@@ -1,8 +1,8 @@
 /*
  * scores.h - how near answers are to what was expected, by four measures; pure functions of texts.
  *
- * exact_match.h, rouge.h, bleu.h and chrf.h say what each is, and what it does with several references of a row. Texts are UTF-8; a
- * byte that is not counts as U+FFFD.
+ * exact_match.h, rouge.h, bleu.h and chrf.h say what each is, and what it does with several references of a row. Texts are UTF-8, as
+ * fr_utf8_repair makes them; other bytes do no harm.
  */
 #ifndef FR_TRAIN_SCORES_SCORES_H
 #define FR_TRAIN_SCORES_SCORES_H
