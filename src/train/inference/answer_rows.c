@@ -49,13 +49,14 @@ static fr_status copy_prompts(fr_ctx *ctx, fr_answer_rows *rows)
     return FR_OK;
 }
 
-static int64_t max_positions(const fr_answer_rows *rows, int64_t context,
-                             int64_t max_new_tokens)
+/* Views of prefixes are not there yet: their lengths are the prefixes' own. */
+static int64_t max_positions(const fr_answer_rows *rows, const fr_prompts *prompts,
+                             int64_t context, int64_t max_new_tokens)
 {
     int64_t given = 1;
     for (int64_t i = 0; i < rows->n; i++) {
         given =
-            fr_max(given, rows->rows[i].prefix->length + rows->rows[i].prompt.count);
+            fr_max(given, prompts->rows[i].prefix->length + rows->rows[i].prompt.count);
     }
     return max_new_tokens < context - given ? given + max_new_tokens : context;
 }
@@ -100,7 +101,8 @@ fr_status fr_answer_rows_make(fr_inference *inference, fr_prompts *prompts,
     }
     FR_TRY(fr_group_agree(params->world, status));
     FR_TRY(fr_inference_load(
-        inference, max_positions(out, arch->context_length, params->max_new_tokens),
+        inference,
+        max_positions(out, prompts, arch->context_length, params->max_new_tokens),
         0.0));
     FR_TRY(find_cache_bytes(inference, params->world, &options.cache_bytes));
     FR_TRY(
