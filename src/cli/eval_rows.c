@@ -29,11 +29,11 @@ static fr_status score_answer(const fr_eval_rows *r, const json_t *list,
                               const fr_generate_row *answer, fr_eval_scores *scores,
                               fr_row_scores *out)
 {
+    const fr_answer_form form = {.tokenizer = r->tokenizer};
     char *text = NULL;
     size_t bytes = 0;
     fr_text *references = NULL;
-    fr_status status =
-        fr_answer_text(r->ctx, r->tokenizer, &answer->out, &text, &bytes);
+    fr_status status = fr_answer_text(r->ctx, &form, &answer->out, &text, &bytes);
     if (status == FR_OK) {
         status = reference_texts(r->ctx, list, &references);
     }
@@ -62,9 +62,10 @@ static void write_scores(FILE *out, const char *name, const fr_row_scores *score
 static fr_status write_base(const fr_eval_rows *r, const fr_generate_row *answer,
                             const fr_row_scores *scores, FILE *out)
 {
+    const fr_answer_form form = {.tokenizer = r->tokenizer};
     char *text = NULL;
     size_t bytes = 0;
-    FR_TRY(fr_answer_text(r->ctx, r->tokenizer, &answer->out, &text, &bytes));
+    FR_TRY(fr_answer_text(r->ctx, &form, &answer->out, &text, &bytes));
     json_t *string = json_stringn(text, bytes);
     (void)fputs(",\"base_generated\":", out);
     bool good = string != NULL && json_dumpf(string, out, JSON_ENCODE_ANY) == 0;
@@ -86,6 +87,7 @@ static fr_status write_row(const fr_eval_rows *r, int64_t i, const json_t *refer
     static const char *const LEFT_OUT[] = {
         "generated",      "generated_ids",      "references",  "scores",
         "base_generated", "base_generated_ids", "base_scores", NULL};
+    const fr_answer_form form = {.tokenizer = r->tokenizer};
     const fr_prompt *prompt = &r->prompts->rows[i];
     char *row = NULL;
     char *line = NULL;
@@ -94,8 +96,8 @@ static fr_status write_row(const fr_eval_rows *r, int64_t i, const json_t *refer
     fr_status status = fr_row_json_write(r->ctx, prompt->text, prompt->bytes, LEFT_OUT,
                                          &row, &row_bytes);
     if (status == FR_OK) {
-        status = fr_answer_line(r->ctx, r->tokenizer, row, row_bytes,
-                                &r->answers->rows[i].out, &line, &bytes);
+        status = fr_answer_line(r->ctx, &form, row, row_bytes, &r->answers->rows[i].out,
+                                &line, &bytes);
     }
     if (status == FR_OK) {
         bool good = fwrite(line, 1, bytes - 1, out) == bytes - 1 &&
