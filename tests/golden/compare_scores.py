@@ -16,7 +16,7 @@ import tempfile
 import odd_texts
 import score_libraries as libraries
 
-ROWS = 60
+ROWS = 30
 QUESTIONS = ["Write a sentence about the number {}.", "What is {} + 2.5?", "List {} kinds of fruit.", "Write {} words of French with accents.",
              "Write an e-mail with {} quotation marks & signs.", "Write a shell command with {} options."]
 
