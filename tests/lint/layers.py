@@ -32,9 +32,10 @@ USES = {
     "train/run": "base comm device model model/network model/text model/weights train/checkpoint train/config train/data"
                  " train/forecast train/session train/step",
     "train/preflight": "base comm device model/files model/weights train/config train/forecast train/session",
+    "train/scores": "base",
     "serve": "base comm device model model/network model/text train/checkpoint train/data train/inference",
     "cli": "base comm device model model/families model/files model/network model/text model/weights serve train/checkpoint train/config"
-           " train/data train/exchange train/forecast train/inference train/preflight train/run train/session train/step",
+           " train/data train/exchange train/forecast train/inference train/preflight train/run train/scores train/session train/step",
 }
 
 # Which files may name a library: everything else goes through their headers.

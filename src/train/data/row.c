@@ -37,6 +37,10 @@ static const char *const CARRIED[] = {
     "title",     "name",          "url",     "dataset",  "subset",   "split",
     "lang",      "language",      "date",    "time",     "timestamp"};
 
+/* Likewise; `eval --generate` writes them beside "generated" and "scores". */
+static const char *const SCORED[] = {"references", "base_generated",
+                                     "base_generated_ids", "base_scores"};
+
 void fr_row_clear(fr_row *row)
 {
     row->source.ids.count = 0;
@@ -123,7 +127,7 @@ static bool is_among(const char *key, const char *const *names, size_t n)
     return found;
 }
 
-/* `listed`: the user named the key in data.ignore. `ignored`: listed, or one of CARRIED. */
+/* `listed`: the user named the key in data.ignore. `ignored`: listed, or one of CARRIED or SCORED. */
 bool fr_row_is_listed(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key);
@@ -132,7 +136,8 @@ bool fr_row_is_listed(const fr_row_reader *r, const char *key)
 bool fr_row_is_ignored(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key) ||
-           is_among(key, CARRIED, sizeof CARRIED / sizeof CARRIED[0]);
+           is_among(key, CARRIED, sizeof CARRIED / sizeof CARRIED[0]) ||
+           is_among(key, SCORED, sizeof SCORED / sizeof SCORED[0]);
 }
 
 fr_status fr_row_fail_unknown(const fr_row_reader *r, const char *of_what,
