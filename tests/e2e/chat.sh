@@ -226,7 +226,7 @@ for signal in INT TERM; do
     [ "$signal $code" = "INT 0" ] || [ "$signal $code" = "TERM 143" ] || fail "$signal: exit code $code"
 done
 # an answer that is interrupted stays, and the session goes on
-(cd "$work" && printf 'a\nh\n/save stopped\n' >in)
+(cd "$work" && printf 'a\nh\n' >in)
 "$FORERUN" chat --model "$model" --threads 1 --context 1000000 --max-new-tokens 900000 <"$work/in" >"$work/out" 2>"$work/err" &
 pid=$!
 while [ "$(head -c 100 "$work/out" 2>/dev/null | wc -c)" -lt 100 ]; do
