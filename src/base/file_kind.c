@@ -23,7 +23,8 @@ static const kind KINDS[] = {
     {BEGINS("BZh"), "packed by bzip2; unpack it with bunzip2"},
     {BEGINS("PK\x03\x04"), "a zip archive (files of PyTorch are such archives too); "
                            "give what is in it, weights as safetensors or GGUF"},
-    {BEGINS("PAR1"), "a Parquet file; write its rows as JSON, one object a line"},
+    {BEGINS("PAR1"),
+     "a Parquet file; write its rows as JSON lines with launch/parquet-to-jsonl.py"},
     {BEGINS("ARROW1"), "an Arrow file; write its rows as JSON, one object a line"},
     {BEGINS("SQLite format 3"),
      "an SQLite database; write its rows as JSON, one object a line"},

@@ -106,7 +106,7 @@ static fr_status open_rows(evaluation *e)
     const char *path = NULL;
     FR_TRY(fr_options_need(e->cli->ctx, e->cli->options, "data", &path));
     fr_data_params params = fr_inference_data(&e->inference, e->inference.prefix, path);
-    FR_TRY(fr_row_options(e->cli->ctx, e->cli->options, &params.ignore,
+    FR_TRY(fr_row_options(e->cli->ctx, e->cli->options, &params.ignore, &params.fields,
                           &params.skip_bad_rows));
     params.max_rows = e->max_rows;
     if (fr_options_has(e->cli->options, "no-eos")) {

@@ -140,7 +140,8 @@ static fr_status read_options(generation *g)
     if (g->input.system != NULL && g->input.prompt != NULL) {
         g->params.chat = g->params.chat || g->template_text == NULL;
     }
-    FR_TRY(fr_row_options(g->ctx, o, &g->input.ignore, &g->input.skip_bad_rows));
+    FR_TRY(fr_row_options(g->ctx, o, &g->input.ignore, &g->input.fields,
+                          &g->input.skip_bad_rows));
     g->params.one_pipeline = true;
     FR_TRY(fr_options_int(g->ctx, o, "batch", 1, INT32_MAX, &g->options.batch));
     FR_TRY(fr_sampling_options(g->ctx, o, &g->sampling));

@@ -152,6 +152,7 @@ static fr_status inspect_config(const fr_cli *cli, const char *path)
 static fr_status inspect_rows(const fr_cli *cli, const char *path)
 {
     fr_map map;
+    fr_rows_kind kind;
     int64_t lines = 0;
     char digest[FR_DIGEST_HEX];
     uint8_t raw[FR_DIGEST_BYTES];
@@ -160,7 +161,7 @@ static fr_status inspect_rows(const fr_cli *cli, const char *path)
         lines += map.data[i] == '\n';
     }
     lines += map.bytes > 0 && map.data[map.bytes - 1] != '\n';
-    fr_status status = fr_rows_check_file(cli->ctx, path, map.data, map.bytes);
+    fr_status status = fr_rows_check_file(cli->ctx, path, map.data, map.bytes, &kind);
     if (status == FR_OK) {
         status = fr_digest_of(cli->ctx, map.data, map.bytes, raw);
     }

@@ -15,7 +15,6 @@
 #include "model/files/where.h"
 #include "model/text/tokens.h"
 #include "train/data/row.h"
-#include "train/data/row_files.h"
 #include "train/data/row_lines.h"
 
 #include <errno.h>
@@ -275,18 +274,15 @@ static fr_status print_masks(const fr_row_reader *reader, const fr_row *row)
 }
 
 /* Reading goes on after a bad row. Without --on-error skip the end is a failure that names the bad rows together. */
-static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char *text,
-                            size_t text_bytes, bool masks)
+static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad,
+                            fr_row_source *source, bool masks)
 {
     fr_row row = {0};
-    fr_row_lines lines = fr_row_lines_of(text, text_bytes);
-    const char *line = NULL;
-    size_t bytes = 0;
-    fr_status status = FR_OK;
-    while (status == FR_OK && fr_row_lines_next(&lines, &line, &bytes)) {
-        reader->line = lines.line;
+    fr_row_text text = {0};
+    fr_status status = fr_row_source_next(source, &text);
+    while (status == FR_OK && text.text != NULL) {
         do {
-            fr_status read = fr_row_read(reader, line, bytes, &row);
+            fr_status read = fr_row_read_text(reader, &text, &row);
             status = fr_bad_rows_add(reader->ctx, bad, read);
             if (read == FR_OK && masks) {
                 status = print_masks(reader, &row);
@@ -294,8 +290,13 @@ static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char 
                 print_row(&row);
             }
         } while (fr_row_next_part(reader, &row) && status == FR_OK);
+        if (status == FR_OK) {
+            status = fr_row_source_next(source, &text);
+        }
     }
     fr_row_fini(&row);
+    fr_row_report_forms(reader->ctx, reader->params->path,
+                        reader->forms | fr_row_source_kind(source));
     return status == FR_OK ? fr_bad_rows_end(reader->ctx, bad, reader->params->path)
                            : status;
 }
@@ -319,25 +320,28 @@ static fr_status read_form(const fr_cli *cli, fr_data_params *params, fr_row_use
             "--mask shows what is learned, and of --prompts nothing is; give "
             "one of them");
     }
-    return fr_row_options(cli->ctx, o, &params->ignore, &params->skip_bad_rows);
+    return fr_row_options(cli->ctx, o, &params->ignore, &params->fields,
+                          &params->skip_bad_rows);
 }
 
 static fr_status tokenize_rows(const fr_cli *cli, const fr_data_params *params,
                                fr_row_use use)
 {
     fr_row_reader reader;
-    char *text = NULL;
-    size_t bytes = 0;
+    fr_row_source *source = NULL;
+    fr_map map;
     FR_TRY(fr_row_reader_init(cli->ctx, params, use, &reader));
-    FR_TRY(fr_file_read(cli->ctx, params->path, &text, &bytes));
+    FR_TRY(fr_map_open(cli->ctx, params->path, &map));
     fr_bad_rows bad = {.skip = params->skip_bad_rows};
-    fr_status status = fr_rows_check_file(cli->ctx, params->path, text, bytes);
+    fr_status status = fr_row_source_open(cli->ctx, params->path,
+                                          (const char *)map.data, map.bytes, &source);
     if (status == FR_OK) {
-        status = print_rows(&reader, &bad, text, bytes,
-                            fr_options_has(cli->options, "mask"));
+        status =
+            print_rows(&reader, &bad, source, fr_options_has(cli->options, "mask"));
     }
     fr_bad_rows_fini(&bad);
-    free(text);
+    fr_row_source_close(&source);
+    fr_map_close(&map);
     return status;
 }
 

@@ -52,7 +52,8 @@ static fr_status read_options(evaluation *e)
     e->params.template_text = e->template_text;
     e->params.one_pipeline = true;
     FR_TRY(fr_options_need(e->ctx, o, "data", &e->input.path));
-    FR_TRY(fr_row_options(e->ctx, o, &e->input.ignore, &e->input.skip_bad_rows));
+    FR_TRY(fr_row_options(e->ctx, o, &e->input.ignore, &e->input.fields,
+                          &e->input.skip_bad_rows));
     FR_TRY(fr_options_int(e->ctx, o, "max-rows", 1, INT64_MAX, &e->max_rows));
     FR_TRY(fr_options_int(e->ctx, o, "batch", 1, INT32_MAX, &e->how.batch));
     FR_TRY(fr_options_int(e->ctx, o, "max-new-tokens", 1, INT32_MAX,

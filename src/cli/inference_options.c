@@ -100,10 +100,11 @@ fr_status fr_template_option(fr_ctx *ctx, const fr_options *options, char **out)
 }
 
 fr_status fr_row_options(fr_ctx *ctx, const fr_options *options, const char **ignore,
-                         bool *skip)
+                         const char **fields, bool *skip)
 {
     const char *on_error = fr_options_text(options, "on-error");
     *ignore = fr_options_text(options, "ignore");
+    *fields = fr_options_text(options, "fields");
     *skip = on_error != NULL && strcmp(on_error, "skip") == 0;
     if (on_error != NULL && !*skip && strcmp(on_error, "stop") != 0) {
         return FR_FAIL(ctx, FR_ERR_ARG, "--on-error is %s; it must be stop or skip",

@@ -56,6 +56,10 @@
     {"on-error", "HOW",                                                                \
      "what to do with a row that cannot be used: stop (default; all such rows are "    \
      "named first) or skip"},                                                          \
+        {"fields", "OWN=NAME,...",                                                     \
+         "which members of rows (columns of a table) are source, target, messages "    \
+         "..., "                                                                       \
+         "e.g. source=prompt,target=completion; all others are ignored"},              \
     {                                                                                  \
         "ignore", "KEYS", "members of rows to ignore, separated by commas"             \
     }
@@ -93,8 +97,9 @@ FR_MUST_CHECK fr_status fr_output_apart_prefix(fr_ctx *ctx, const char *option,
 FR_MUST_CHECK fr_status fr_output_option(fr_ctx *ctx, const fr_options *options,
                                          const char *name, const char *rows);
 
-/** --ignore (NULL when absent) and whether --on-error says skip. FR_ERR_ARG. */
+/** --ignore and --fields (NULL when absent), and whether --on-error says skip. FR_ERR_ARG. */
 FR_MUST_CHECK fr_status fr_row_options(fr_ctx *ctx, const fr_options *options,
-                                       const char **ignore, bool *skip);
+                                       const char **ignore, const char **fields,
+                                       bool *skip);
 
 #endif

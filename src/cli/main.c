@@ -47,6 +47,7 @@ static const entry ENTRIES[] = {
     {&FR_IMPORT_COMMAND, fr_cmd_import, false, false},
     {&FR_EXPORT_COMMAND, fr_cmd_export, false, false},
     {&FR_PREFIX_COMMAND, fr_cmd_prefix, false, false},
+    {&FR_DATA_COMMAND, fr_cmd_data, false, false},
     {&FR_TOKENIZE_COMMAND, fr_cmd_tokenize, false, false},
 };
 enum { N_ENTRIES = sizeof ENTRIES / sizeof ENTRIES[0] };

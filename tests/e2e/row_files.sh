@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Data files that are no JSON lines are named with the way out, by every command that reads rows; what docs/data.md tells to
+# Data files that hold no rows are named with the way out, by every command that reads rows; what docs/data.md tells to
 # type makes rows of them.
 . "$(dirname "$0")/common.sh"
 
@@ -26,14 +26,8 @@ sed -i 's|^    eos: false|&\n    template: "{source}{target}"|' c.yaml
 
 gzip -k rows.jsonl
 bad rows.jsonl.gz 'packed by gzip; unpack it with gunzip'
-printf '[\n {\n  "source": "a",\n  "target": "b"\n }\n]\n' >list.json
-bad list.json "one JSON list; write one object a line, e.g. with jq -c '.[]' FILE >rows.jsonl"
 printf '{\n "source": "a",\n "target": "b"\n}\n' >one.json
 bad one.json 'one JSON object over several lines; write one object a line'
-printf 'source,target\na,b\n' >rows.csv
-bad rows.csv 'a table with commas between its columns (CSV)'
-printf 'source\ttarget\na\tb\n' >rows.tsv
-bad rows.tsv 'a table with tabs between its columns (TSV)'
 iconv -f UTF-8 -t UTF-16 rows.jsonl >wide.jsonl
 bad wide.jsonl 'text in UTF-16; write it as UTF-8'
 iconv -f UTF-8 -t UTF-16LE rows.jsonl >wide.jsonl
@@ -41,17 +35,6 @@ bad wide.jsonl 'text in UTF-16; write it as UTF-8'
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >lfs.jsonl
 bad lfs.jsonl "a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'"
 bad "$work/tiny/model.safetensors" 'a safetensors file; give rows as JSON'
-
-# what the messages tell to type
-python3 -c 'import json, sys; [print(json.dumps(r)) for r in json.load(sys.stdin)]' <list.json >made.jsonl
-expect 0 "$FORERUN" eval --model "$model" --data made.jsonl --template '{source}{target}' --threads 1
-for file in rows.csv rows.tsv; do
-    expect 3 "$FORERUN" eval --model "$model" --data "$file" --template '{source}{target}' --threads 1
-    command=$(sed -n 's/.*\(python3 -c .* >rows.jsonl\).*/\1/p' "$work/err")
-    command=${command/FILE/$file}
-    eval "${command/rows.jsonl/made.jsonl}"
-    cmp made.jsonl rows.jsonl || fail "$command"
-done
 
 # the programs of docs/data.md
 if ! command -v jq >/dev/null; then

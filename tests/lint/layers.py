@@ -46,6 +46,7 @@ FOREIGN = {
     "histedit.h": ["src/cli/talk_input.c"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
+    "csv.h": ["src/train/data/row_table"],
     "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/serve/", "src/cli/", "tests/"],
     "pcre2.h": ["src/model/text/"],
     "utf8proc.h": ["src/model/text/"],

@@ -215,6 +215,26 @@ static void reals_are_written_shortest_and_exact(void)
     }
 }
 
+/* What a task says comes before what run says, whichever of the two it is. */
+static void epochs_stand_in_place_of_steps(void)
+{
+    fr_config *c =
+        parse("base: {path: m}\nrun: {dir: o, epochs: 4}\ntasks:\n"
+              "- {name: a, train: a, prefix: {init: {text: x}}}\n"
+              "- {name: b, train: a, steps: 3, prefix: {init: {text: x}}}\n"
+              "- {name: c, train: a, epochs: 2, prefix: {init: {text: x}}}\n");
+    char *text = NULL;
+    FR_ASSERT_OK(fr_config_write(fr_test_ctx(), c, &text));
+    fr_config_destroy(&c);
+    c = parse(text);
+    CU_ASSERT_EQUAL(fr_task_epochs(c, &c->tasks[0]), 4);
+    CU_ASSERT_EQUAL(fr_task_epochs(c, &c->tasks[1]), 0);
+    CU_ASSERT_EQUAL(fr_task_steps(c, &c->tasks[1]), 3);
+    CU_ASSERT_EQUAL(fr_task_epochs(c, &c->tasks[2]), 2);
+    fr_config_destroy(&c);
+    free(text);
+}
+
 static void steps_may_stand_with_the_tasks(void)
 {
     fr_config *c =
@@ -420,6 +440,7 @@ static const fr_case CASES[] = {
     FR_CASE(written_config_reads_back_the_same),
     FR_CASE(reals_are_written_shortest_and_exact),
     FR_CASE(steps_may_stand_with_the_tasks),
+    FR_CASE(epochs_stand_in_place_of_steps),
     FR_CASE(a_task_has_its_own_seed_or_the_runs),
     FR_CASE(stopping_rules_are_read),
     FR_CASE(sets_override_the_file),

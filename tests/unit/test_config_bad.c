@@ -178,6 +178,16 @@ static void missing_keys_are_named(void)
         "base: {path: m}\nrun: {dir: o}\ntasks:\n- {name: t, train: a, steps: 2, " INIT
         "}\n- {name: u, train: a, " INIT "}\n",
         "x.yaml:5: tasks[1].steps is auto, and run.steps is missing");
+    refuses("base: {path: m}\nrun: {dir: o, steps: 1, epochs: 1}\ntasks:\n- {name: t, "
+            "train: a, " INIT "}\n",
+            "run has steps and epochs; give one of them");
+    refuses("base: {path: m}\nrun: {dir: o, steps: 1}\ntasks:\n- {name: t, train: a, "
+            "steps: 2, epochs: 2, " INIT "}\n",
+            "x.yaml:4: tasks[0].epochs: the task has steps and epochs");
+    refuses(
+        "base: {path: m}\nrun: {dir: o, epochs: 0}\ntasks:\n- {name: t, train: a, " INIT
+        "}\n",
+        "run.epochs is 0, must be");
 }
 
 static void inits_are_exactly_one(void)

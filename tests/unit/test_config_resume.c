@@ -44,6 +44,15 @@ static void equal_configs_resume(void)
     resume(NULL, NULL, NULL);
 }
 
+static void epochs_resume_as_steps_do(void)
+{
+    resume("tasks.a.epochs=2", "tasks.a.epochs=2", NULL);
+    resume("tasks.a.epochs=2", "tasks.a.epochs=3", NULL);
+    resume("tasks.a.epochs=3", "tasks.a.epochs=2", "tasks.a.epochs was 3 in the run");
+    resume(NULL, "tasks.a.epochs=3", "tasks.a was counted in steps");
+    resume("tasks.a.epochs=3", NULL, "tasks.a was counted in epochs");
+}
+
 static void written_config_resumes(void)
 {
     fr_config *saved = NULL;
@@ -203,6 +212,7 @@ static void tasks_are_matched_by_name(void)
 static const fr_case CASES[] = {
     FR_CASE(equal_configs_resume),
     FR_CASE(written_config_resumes),
+    FR_CASE(epochs_resume_as_steps_do),
     FR_CASE(free_keys_may_change),
     FR_CASE(identity_keys_must_match),
     FR_CASE(width_of_the_mlp_must_match),

@@ -24,12 +24,10 @@ static void refuses(const char *run, const char *task, const char *rest,
 
 static void words_of_others_are_known(void)
 {
-    refuses(", epochs: 3", "", "",
-            "x.yaml:2: unknown key run.epochs; a run is counted in steps: run.steps = "
-            "epochs x examples of train / batch.examples");
-    refuses(
-        "", ", num_train_epochs: 3", "",
-        "x.yaml:4: unknown key tasks[0].num_train_epochs; a run is counted in steps");
+    refuses(", num_epochs: 3", "", "",
+            "x.yaml:2: unknown key run.num_epochs; write run.epochs");
+    refuses("", ", num_train_epochs: 3", "",
+            "x.yaml:4: unknown key tasks[0].num_train_epochs; write run.epochs");
     refuses("", ", num_virtual_tokens: 20", "",
             "unknown key tasks[0].num_virtual_tokens; write tasks[].prefix.length");
     refuses(", max_steps: 3", "", "", "write run.steps");
@@ -65,7 +63,8 @@ static void sets_are_told_alike(void)
     fr_test_write_text(path, "base: {path: m.gguf}\nrun: {dir: out, steps: 5}\n"
                              "tasks:\n- " TASK "}\n");
     static const char *const SETS[][2] = {
-        {"run.epochs=3", "--set run.epochs: unknown key epochs; a run is counted"},
+        {"run.n_epochs=3",
+         "--set run.n_epochs: unknown key n_epochs; write run.epochs"},
         {"steps=3", "write run.steps or tasks[].steps"},
         {"tasks.t.lr=3", "write tasks[].optimizer.lr"},
         {"tasks.t.num_virtual_tokens=3", "write tasks[].prefix.length"},
@@ -106,7 +105,7 @@ static bool names_a_key(const char *advice)
 /* A word is no key of our own (it would never be looked up), and every key that advice names is one. */
 static void advice_names_keys_that_exist(void)
 {
-    static const char *const WORDS[] = {"epochs",
+    static const char *const WORDS[] = {"num_epochs",
                                         "max_steps",
                                         "batch_size",
                                         "micro_batch_size",
@@ -152,7 +151,7 @@ static void advice_names_keys_that_exist(void)
     }
     CU_ASSERT_PTR_NULL(fr_config_foreign(""));
     CU_ASSERT_PTR_NULL(fr_config_foreign("epoch s"));
-    CU_ASSERT_PTR_NULL(fr_config_foreign("epochs num_epochs"));
+    CU_ASSERT_PTR_NULL(fr_config_foreign("num_epochs num_train_epochs"));
 }
 
 static const fr_case CASES[] = {

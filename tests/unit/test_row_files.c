@@ -21,8 +21,9 @@ typedef struct file_case {
 static void check_files(const file_case *cases, int n_cases)
 {
     for (int i = 0; i < n_cases; i++) {
-        fr_status status =
-            fr_rows_check_file(fr_test_ctx(), "d/rows", cases[i].bytes, cases[i].n);
+        fr_rows_kind kind;
+        fr_status status = fr_rows_check_file(fr_test_ctx(), "d/rows", cases[i].bytes,
+                                              cases[i].n, &kind);
         if (cases[i].says == NULL) {
             FR_ASSERT_OK(status);
             continue;
@@ -42,7 +43,8 @@ static void what_is_packed_or_binary_is_named(void)
         FILE_OF(
             "\x80\x04\x95pickle",
             "a pickle of Python, which is never opened; give what is in it as JSON"),
-        FILE_OF("PAR1xxxx", "a Parquet file; write its rows as JSON"),
+        FILE_OF("PAR1xxxx", "a Parquet file; write its rows as JSON lines with "
+                            "launch/parquet-to-jsonl.py"),
         FILE_OF("version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         FILE_OF("<!DOCTYPE html><html>", "a web page, not the file itself"),
         FILE_OF("\x89HDF\r\n\x1a\n", "an HDF5 file; give rows as JSON"),
@@ -59,9 +61,6 @@ static void what_is_packed_or_binary_is_named(void)
 static void json_that_is_no_lines_is_named(void)
 {
     static const file_case CASES[] = {
-        FILE_OF("[{\"source\": \"a\"}]",
-                "one JSON list; write one object a line, e.g. with jq -c '.[]' FILE"),
-        FILE_OF("\xef\xbb\xbf\n [\n {\n \"source\": \"a]\"}]", "one JSON list; write"),
         FILE_OF("[{\"role\": \"user\"}]\n[{\"role\": \"user\"}]\n",
                 "one JSON list a line; a row is an object"),
         FILE_OF("[\"a\", \"b\"]", "a JSON list, but not of objects"),
@@ -88,21 +87,38 @@ static void json_that_is_no_lines_is_named(void)
     check_files(CASES, FR_N_CASES(CASES));
 }
 
-static void tables_are_named(void)
+static void lists_and_tables_are_known(void)
 {
-    static const file_case CASES[] = {
-        FILE_OF("source,target\na,b\n", "a table with commas between its columns "
-                                        "(CSV); write one JSON object a line"),
-        FILE_OF("source,target\r\n\"a, b\",\"c \"\"d\"\" e\"\r\n",
-                "a table with commas"),
-        FILE_OF("source\ttarget\na, b\tc\n",
-                "a table with tabs between its columns (TSV)"),
-        FILE_OF("source;target\na;b\n", "a table with semicolons"),
-        FILE_OF("a,b\nc\n", NULL),
-        FILE_OF("a,b\n", NULL),
-        FILE_OF("just a text\nof lines\n", NULL),
+    static const struct {
+        const char *path;
+        const char *text;
+        int64_t form;
+        char delimiter;
+    } CASES[] = {
+        {"rows", "[{\"source\": \"a\"}]", FR_FORM_LIST, '\0'},
+        {"rows.csv", "\xef\xbb\xbf\n [\n {\n \"source\": \"a]\"}]", FR_FORM_LIST, '\0'},
+        {"rows", "[{\"a\": 1},\n{\"a\":", FR_FORM_LIST, '\0'},
+        {"rows", " [ ] ", FR_FORM_LIST, '\0'},
+        {"rows", "source,target\na,b\n", FR_FORM_CSV, ','},
+        {"rows", "source,target\r\n\"a, b\",\"c \"\"d\"\" e\"\r\n", FR_FORM_CSV, ','},
+        {"rows", "source\ttarget\na, b\tc\n", FR_FORM_TSV, '\t'},
+        {"rows", "source;target\na;b\n", FR_FORM_CSV, ';'},
+        {"rows.csv", "target\na,b\n", FR_FORM_CSV, ','},
+        {"rows.csv", "source;target\na;b,c\n", FR_FORM_CSV, ';'},
+        {"rows.CSV", "source,target\na,b,c\n", FR_FORM_CSV, ','},
+        {"rows.tsv", "target\na, b\n", FR_FORM_TSV, '\t'},
+        {"rows.csv", "{\"a\": 1}\n", 0, '\0'},
+        {"rows", "a,b\nc\n", 0, '\0'},
+        {"rows", "a,b\n", 0, '\0'},
+        {"rows", "just a text\nof lines\n", 0, '\0'},
     };
-    check_files(CASES, FR_N_CASES(CASES));
+    for (int i = 0; i < FR_N_CASES(CASES); i++) {
+        fr_rows_kind kind;
+        FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), CASES[i].path, CASES[i].text,
+                                        strlen(CASES[i].text), &kind));
+        CU_ASSERT_EQUAL(kind.form, CASES[i].form);
+        CU_ASSERT_EQUAL(kind.delimiter, CASES[i].delimiter);
+    }
 }
 
 /* A first row on one line is never refused here, and a broken one is told by its line. */
@@ -133,22 +149,23 @@ static void rows_and_broken_rows_are_left_to_their_reader(void)
 static void a_long_first_row_is_a_row(void)
 {
     enum { BYTES = 3 * FR_ROWS_LOOK_BYTES };
+    fr_rows_kind kind;
     char *bytes = fr_test_memory(calloc(BYTES, 1));
     memset(bytes, 'x', BYTES);
     memcpy(bytes, "{\"source\": \"", 12);
     memcpy(bytes + BYTES - 3, "\"}\n", 3);
-    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES));
+    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES, &kind));
     memset(bytes, '{', BYTES);
-    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES));
+    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES, &kind));
     memset(bytes, ' ', BYTES);
-    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES));
+    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES, &kind));
     /* the text that is looked at ends within a string, behind a backslash */
     memcpy(bytes, "{\"source\": \"", 12);
     memset(bytes + 12, '\\', BYTES - 12);
-    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES));
+    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES, &kind));
     memcpy(bytes, "[{\"source\": \"", 13);
-    FR_ASSERT_FAILS(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES),
-                    FR_ERR_DATA, "rows: is one JSON list");
+    FR_ASSERT_OK(fr_rows_check_file(fr_test_ctx(), "rows", bytes, BYTES, &kind));
+    CU_ASSERT_EQUAL(kind.form, FR_FORM_LIST);
     free(bytes);
 }
 
@@ -164,24 +181,20 @@ static void check_form(const char *const *keys, size_t n, const char *part)
 
 static void other_forms_are_named(void)
 {
-    static const char *const ALPACA[] = {"id", "input", "output", "instruction"};
-    static const char *const SHAREGPT[] = {"conversations", "id"};
+    static const char *const DOLLY[] = {"id", "context", "response", "instruction"};
     static const char *const DPO[] = {"rejected", "chosen", "prompt"};
-    static const char *const PAIR[] = {"completion", "prompt"};
     static const char *const QUESTION[] = {"question", "answer"};
     static const char *const TEXT[] = {"meta", "text"};
     static const char *const LABEL[] = {"label", "text"};
     static const char *const SET[] = {"version", "data"};
     static const char *const OTHER[] = {"source", "titel"};
     check_form(
-        ALPACA, 4,
-        "the row is in Alpaca's form; convert the file: jq -c '{source: (.instruction");
-    check_form(SHAREGPT, 2, "ShareGPT");
-    check_form(SHAREGPT, 2, "set chat: true");
+        DOLLY, 4,
+        "the row is in Dolly's form; convert the file: jq -c '{source: (.instruction");
     check_form(DPO, 3, "DPO");
-    check_form(PAIR, 2, "target: .completion");
     check_form(QUESTION, 2,
-               "jq -c '{source: .question, target: .answer}' FILE >rows.jsonl");
+               "data.fields: {source: question, target: answer} (--fields "
+               "source=question,target=answer)");
     check_form(TEXT, 2, "its template is \"{target}\"");
     check_form(LABEL, 2, "a text with its label");
     check_form(SET, 2, "jq -c '.data[]'");
@@ -216,7 +229,7 @@ static void every_form_is_documented(void)
 static const fr_case CASES[] = {
     FR_CASE(what_is_packed_or_binary_is_named),
     FR_CASE(json_that_is_no_lines_is_named),
-    FR_CASE(tables_are_named),
+    FR_CASE(lists_and_tables_are_known),
     FR_CASE(rows_and_broken_rows_are_left_to_their_reader),
     FR_CASE(a_long_first_row_is_a_row),
     FR_CASE(other_forms_are_named),

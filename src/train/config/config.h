@@ -60,10 +60,12 @@ typedef struct fr_task_config {
     bool loss_last;         /* chat: `loss: last` instead of `all` */
     fr_long_rows long_rows; /* drop (default) | cut */
     char *ignore; /* members of rows that do not matter, ", " between; NULL: none */
+    char *fields; /* data.fields as JSON: which members stand for ours; NULL: none */
     bool skip_bad_rows; /* data.on_error: skip; default stop */
     int64_t max_tokens; /* longest row; auto: the base's context minus the prefix */
     int64_t valid_rows; /* auto: all */
-    int64_t steps;      /* auto: run.steps */
+    int64_t steps;      /* auto: as `run` says */
+    int64_t epochs;     /* in place of steps; auto: as `run` says */
     uint64_t seed;      /* of this task alone; run.seed where the file says auto */
     int64_t patience;   /* validations without a better loss; 0: never stop by it */
     double stop_below;  /* validation loss; 0: never stop by it */
@@ -119,7 +121,8 @@ typedef struct fr_config {
     struct {
         char *dir;
         uint64_t seed;
-        int64_t steps;
+        int64_t steps;  /* 0: not given; then `epochs` is, or every task has its own */
+        int64_t epochs; /* likewise */
         fr_precision precision;
         int64_t stages;          /* auto */
         int64_t replicas;        /* auto */
@@ -143,6 +146,21 @@ typedef struct fr_config {
     int n_swept; /* keys that the sweep varied; 0: no sweep */
     int swept[FR_MAX_SWEPT];
 } fr_config;
+
+/** How often a task goes over its examples; 0: it is counted in steps. What a task says comes before what `run` says. */
+static inline int64_t fr_task_epochs(const fr_config *config,
+                                     const fr_task_config *task)
+{
+    return task->epochs != FR_AUTO  ? task->epochs
+           : task->steps != FR_AUTO ? 0
+                                    : config->run.epochs;
+}
+
+/** Steps of a task that is counted in steps. */
+static inline int64_t fr_task_steps(const fr_config *config, const fr_task_config *task)
+{
+    return task->steps != FR_AUTO ? task->steps : config->run.steps;
+}
 
 /** Whether run.products keeps a library out of products. */
 static inline bool fr_config_own_products(const fr_config *config)

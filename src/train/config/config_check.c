@@ -206,12 +206,30 @@ static fr_status check_stopping(const subject *s)
         task->valid == NULL ? "the task has no valid" : "run.valid_every is 0", key);
 }
 
-/* Required keys come first: the later rules use the name without a check for NULL. */
-static fr_status check_task(const subject *s)
+/* The length of a task, in steps or in epochs: its own, or that of run. */
+static fr_status check_length(const subject *s)
 {
     char place[FR_PLACE_BYTES];
     const fr_config *config = s->state->config;
     const fr_task_config *task = &config->tasks[s->index];
+    if (task->steps != FR_AUTO && task->epochs != FR_AUTO) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s: the task has steps and epochs; give one of them",
+                       place_of(s, FR_SECTION_TASK, "epochs", place));
+    }
+    if (task->steps == FR_AUTO && task->epochs == FR_AUTO && config->run.steps == 0 &&
+        config->run.epochs == 0) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s is auto, and run.steps is missing; set one of them, or "
+                       "epochs in place of steps",
+                       place_of(s, FR_SECTION_TASK, "steps", place));
+    }
+    return FR_OK;
+}
+
+/* Required keys come first: the later rules use the name without a check for NULL. */
+static fr_status check_task(const subject *s)
+{
     FR_TRY(check_required(s));
     FR_TRY(check_name(s));
     FR_TRY(check_init(s));
@@ -219,18 +237,17 @@ static fr_status check_task(const subject *s)
     FR_TRY(check_template(s));
     FR_TRY(check_chat(s));
     FR_TRY(check_stopping(s));
-    if (task->steps == FR_AUTO && config->run.steps == 0) {
-        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s is auto, and run.steps is missing; set one of them",
-                       place_of(s, FR_SECTION_TASK, "steps", place));
-    }
-    return FR_OK;
+    return check_length(s);
 }
 
 fr_status fr_config_check(const fr_config_state *state)
 {
     subject s = {state, -1};
     FR_TRY(check_required(&s));
+    if (state->config->run.steps != 0 && state->config->run.epochs != 0) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s: run has steps and epochs; give one of them", state->name);
+    }
     if (state->config->n_tasks == 0) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s: tasks is missing; list at least one task", state->name);

@@ -44,26 +44,22 @@ static fr_status compare_section(fr_ctx *ctx, fr_section_id section, const char 
     return FR_OK;
 }
 
-static int64_t steps_of(const fr_config *config, const fr_task_config *task)
-{
-    return task->steps != FR_AUTO ? task->steps : config->run.steps;
-}
-
-static fr_status compare_steps(fr_ctx *ctx, const char *path, int64_t saved,
-                               int64_t now, fr_rate_schedule schedule)
+/* The examples of an epoch are those of the run that is resumed (restore.c compares the data), so epochs stand for steps. */
+static fr_status compare_steps(fr_ctx *ctx, const char *path, const char *key,
+                               int64_t saved, int64_t now, fr_rate_schedule schedule)
 {
     if (schedule != FR_SCHEDULE_CONSTANT && now != saved) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s.steps was %lld in the run that is resumed and is %lld now; "
+                       "%s.%s was %lld in the run that is resumed and is %lld now; "
                        "its optimizer.schedule depends on it: restore it or start "
                        "another run.dir",
-                       path, (long long)saved, (long long)now);
+                       path, key, (long long)saved, (long long)now);
     }
     if (now < saved) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s.steps was %lld in the run that is resumed and is %lld now; "
+                       "%s.%s was %lld in the run that is resumed and is %lld now; "
                        "it may grow but not shrink",
-                       path, (long long)saved, (long long)now);
+                       path, key, (long long)saved, (long long)now);
     }
     return FR_OK;
 }
@@ -86,8 +82,18 @@ static fr_status compare_task(fr_ctx *ctx, const fr_config *saved_config,
                                (fr_key_view){.task = now}));
     }
     (void)snprintf(path, sizeof path, "tasks.%s", saved->name);
-    return compare_steps(ctx, path, steps_of(saved_config, saved),
-                         steps_of(now_config, now), now->optimizer.schedule);
+    int64_t was = fr_task_epochs(saved_config, saved);
+    int64_t is = fr_task_epochs(now_config, now);
+    if ((was > 0) != (is > 0)) {
+        return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                       "%s was counted in %s in the run that is resumed and is counted "
+                       "in %s now; restore it or start another run.dir",
+                       path, was > 0 ? "epochs" : "steps", is > 0 ? "epochs" : "steps");
+    }
+    return was > 0
+               ? compare_steps(ctx, path, "epochs", was, is, now->optimizer.schedule)
+               : compare_steps(ctx, path, "steps", fr_task_steps(saved_config, saved),
+                               fr_task_steps(now_config, now), now->optimizer.schedule);
 }
 
 fr_status fr_config_check_resume(fr_ctx *ctx, const fr_config *saved,

@@ -98,8 +98,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_CONFIG(run.seed), .help = "seed of the tasks whose own `seed` is auto"},
     {"steps", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_GROWS, "steps", .low = 1,
      .high = MANY, IN_CONFIG(run.steps),
-     .help = "optimizer updates of each task; required unless every task has "
-             "its own"},
+     .help = "optimizer updates of each task; `run` has either steps or epochs, unless "
+             "every task has its own"},
+    {"epochs", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_GROWS, "epochs", .low = 1,
+     .high = 1e6, IN_CONFIG(run.epochs),
+     .help = "in place of steps: how often each task goes over the examples of its "
+             "`train`; the last step is filled up from the next epoch"},
     {"precision", FR_SECTION_RUN, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "bf16", .choices = {"f32", "bf16"}, IN_CONFIG(run.precision),
      .help = "type of the inputs of matrix products; sums, prefix and moments "
@@ -229,7 +233,11 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "the prefix"},
     {"steps", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_GROWS, "steps",
      .default_text = "auto", .automatic = true, .low = 1, .high = MANY, IN_TASK(steps),
-     .help = "optimizer updates of this task; auto: `run.steps`"},
+     .help = "optimizer updates of this task; auto: as `run` says"},
+    {"epochs", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_GROWS, "epochs",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 1e6, IN_TASK(epochs),
+     .help = "in place of steps: how often this task goes over its examples; auto: as "
+             "`run` says"},
     {"seed", FR_SECTION_TASK, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "auto",
      .automatic = true, IN_TASK(seed),
      .help = "seed of this task's example order and random init, independent "
@@ -260,6 +268,13 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "template that asks for it needs one, so that rows do not change "
              "from day to day"},
 
+    {"fields", FR_SECTION_DATA, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_MAP,
+     IN_TASK(fields),
+     .help =
+         "which members of the rows (columns of a table) are the source, the target, "
+         "source_ids, target_ids, messages or tools, e.g. `{source: prompt, target: "
+         "completion}`; all others are ignored. Without it rows of known forms are "
+         "recognised by their members, see docs/data.md"},
     {"ignore", FR_SECTION_DATA, FR_KEY_TEXT, FR_RESUME_IDENTITY, .is_list = true,
      IN_TASK(ignore),
      .help = "members of rows and messages that do not matter for training, "

@@ -24,9 +24,8 @@ typedef struct foreign {
 #define STEP_IS "batch.examples is the whole step, of all ranks together"
 
 static const foreign FOREIGN[] = {
-    {"epochs num_epochs num_train_epochs max_epochs n_epochs train_epochs",
-     "a run is counted in steps: run.steps = epochs x examples of train / "
-     "batch.examples (1,000 examples, batch.examples 32: 32 steps an epoch)"},
+    {"num_epochs num_train_epochs max_epochs n_epochs train_epochs",
+     "write run.epochs, in place of run.steps"},
     {"max_steps num_steps n_steps train_steps training_steps total_steps max_iters "
      "iterations num_iterations",
      "write run.steps"},

@@ -1,9 +1,9 @@
 /*
  * A dataset is one block of memory: the table of data_impl.h. Opening a file goes through these steps:
  *
- *   row_files.c     is it JSON lines at all? Names other kinds of files, with the way out
+ *   row_files.c     which kind of file is it? Names those that are not read, with the way out
  *   data_cache.c    key = digest of the file, the tokenizer and the options; a cache of this key is checked and mapped
- *   data_table.c    no cache: read line by line (row_lines.c), row by row (row.c), into a new block
+ *   data_table.c    no cache: read row by row (row_source.c, row.c), into a new block
  *   data_cache.c    write the block as a cache, then map it, so that the ranks of a node share its pages
  *
  * The accessors below read the block, wherever it came from: a cache and a new block have the same bytes.
@@ -14,6 +14,7 @@
 #include "train/data/data_impl.h"
 #include "train/data/row_files.h"
 #include "train/data/row_lines.h"
+#include "train/data/row_shape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,10 +56,11 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
 {
     uint8_t data[FR_DIGEST_BYTES] = {0};
     uint8_t key[FR_DIGEST_BYTES];
+    fr_rows_kind kind;
     if (file->bytes == 0) {
         return FR_FAIL(ctx, FR_ERR_DATA, "%s: is empty", params->path);
     }
-    FR_TRY(fr_rows_check_file(ctx, params->path, file->data, file->bytes));
+    FR_TRY(fr_rows_check_file(ctx, params->path, file->data, file->bytes, &kind));
     if (!params->sample) {
         FR_TRY(fr_digest_of(ctx, file->data, file->bytes, data));
     }
@@ -73,6 +75,7 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
                                                                : dataset->block);
     /* also for rows from the cache: the user must see it in every run */
     const fr_data_stats *stats = &dataset->table.header->stats;
+    fr_row_report_forms(ctx, params->path, stats->forms);
     fr_row_report(ctx, params->path, stats->n_unusable, stats->n_unused);
     return FR_OK;
 }

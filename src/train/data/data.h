@@ -42,6 +42,8 @@ typedef struct fr_data_params {
     const char *cache_folder; /* folder of the cache; NULL: in memory only */
     /* names of members of rows and messages to ignore, separated by commas; NULL: none */
     const char *ignore;
+    /* which members of rows stand for ours, as fr_row_fields_read takes it; NULL: rows have the names of a known form */
+    const char *fields;
     /* leave out rows that cannot be used; false: they are an error */
     bool skip_bad_rows;
 } fr_data_params;
@@ -56,6 +58,7 @@ typedef struct fr_data_stats {
     int64_t n_source_tokens; /* each row's source once */
     int64_t n_target_tokens; /* counted tokens */
     int64_t longest;         /* tokens of the longest kept source + target */
+    int64_t forms;           /* of the rows and the file, bits of fr_row_forms */
 } fr_data_stats;
 
 /**

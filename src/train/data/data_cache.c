@@ -9,6 +9,7 @@
 #include "train/data/data_impl.h"
 
 #include "base/mem.h"
+#include "train/data/row_files.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -51,11 +52,19 @@ static fr_status add_key(fr_ctx *ctx, fr_digest *digest, const fr_data_params *p
 {
     /* counts up where dialogues get other ids by another rule of ours */
     enum { DIALOGUES = 2 };
-    const int64_t options[] = {
-        FR_TABLE_MAJOR,        params->vocab_size,        params->chat ? DIALOGUES : 0,
-        params->eos,           params->special,           params->loss_last,
-        params->cut_long_rows, params->without_bos,       params->max_tokens,
-        params->max_rows,      params->tokenizer != NULL, params->skip_bad_rows};
+    const int64_t options[] = {FR_TABLE_MAJOR,
+                               params->vocab_size,
+                               params->chat ? DIALOGUES : 0,
+                               params->eos,
+                               params->special,
+                               params->loss_last,
+                               params->cut_long_rows,
+                               params->without_bos,
+                               params->max_tokens,
+                               params->max_rows,
+                               params->tokenizer != NULL,
+                               params->skip_bad_rows,
+                               fr_rows_ending(params->path)};
     uint8_t tokenizer[FR_DIGEST_BYTES] = {0};
     if (params->tokenizer != NULL) {
         fr_tokenizer_digest(params->tokenizer, tokenizer);
@@ -65,7 +74,8 @@ static fr_status add_key(fr_ctx *ctx, fr_digest *digest, const fr_data_params *p
     FR_TRY(fr_digest_add(ctx, digest, options, sizeof options));
     FR_TRY(add_frame(ctx, digest, params));
     FR_TRY(add_text(ctx, digest, params->template_text));
-    return add_text(ctx, digest, params->ignore);
+    FR_TRY(add_text(ctx, digest, params->ignore));
+    return add_text(ctx, digest, params->fields);
 }
 
 fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,

@@ -6,6 +6,7 @@
  * statistics are counted again on the way and must agree.
  */
 #include "train/data/data_impl.h"
+#include "train/data/row_shape.h"
 
 #include <string.h>
 
@@ -26,7 +27,7 @@ static bool counts_fit(const fr_table_header *h, size_t bytes)
     return s->n_rows > 0 && s->n_rows < max && s->n_examples > 0 &&
            s->n_examples < max && h->n_ids > 0 && h->n_ids < max && s->n_dropped >= 0 &&
            s->n_unusable >= 0 && s->n_unused >= 0 && s->n_cut >= 0 &&
-           s->n_cut <= s->n_examples &&
+           s->n_cut <= s->n_examples && s->forms > 0 && s->forms < FR_FORMS_END &&
            fr_table_bytes(s->n_rows, s->n_examples, h->n_ids) == bytes;
 }
 

@@ -8,7 +8,7 @@
 #include "train/data/data.h"
 
 /* The table: a header and four arrays in one block of memory, the same in a cache file (docs/format-token-cache.md). */
-enum { FR_TABLE_MAJOR = 3, FR_TABLE_MINOR = 0 };
+enum { FR_TABLE_MAJOR = 4, FR_TABLE_MINOR = 0 };
 
 typedef struct fr_table_header {
     char magic[8];

@@ -1,14 +1,16 @@
 /*
  * Tokenises a data file into one block of memory: header, rows, examples, ids, flags.
  *
- * fr_row_read makes each line a row of ids. add_row appends it: first the source, cut if the row is too long, then each
+ * row_source.c gives the rows one after another, and fr_row_read_text makes each a row of ids. add_row appends it: first the source, cut if the row is too long, then each
  * target as an example. A row without a remaining example is taken back. The arrays grow while the file is read; at the
  * end make_block copies them into one block, and data_sources.c finds equal sources in it.
  */
 #include "base/mem.h"
 #include "train/data/data_impl.h"
+#include "train/data/data_scan.h"
 #include "train/data/row.h"
 #include "train/data/row_lines.h"
+#include "train/data/row_source.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +19,14 @@
 typedef struct builder {
     fr_ctx *ctx;
     const fr_data_params *params;
+    const fr_data_scan *scan; /* NULL: a block is made */
     fr_data_stats stats;
     int64_t n_other; /* rows whose answers a prompt opens otherwise */
     fr_table_row *rows;
+    int64_t n_rows; /* held in `rows`; a scan holds one at a time */
     int64_t row_capacity;
     fr_table_example *examples;
+    int64_t n_examples; /* likewise */
     int64_t example_capacity;
     fr_ids ids;
     fr_ids counted;
@@ -145,7 +150,7 @@ static int64_t count_flags(const builder *b, int64_t first, int64_t n)
  * with its first example. The very first token of a sequence has no predecessor and so is not predicted. */
 static void count_example(builder *b, int64_t n_source, int64_t n)
 {
-    fr_table_row *now = &b->rows[b->stats.n_rows];
+    fr_table_row *now = &b->rows[b->n_rows];
     if (now->n_targets == 0 && n_source > 0) {
         b->stats.n_target_tokens += count_flags(b, now->source + 1, n_source - 1);
     }
@@ -167,11 +172,12 @@ static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_
     }
     n_cut = n_cut > 0 ? n_cut : 0;
     void *array = b->examples;
-    FR_TRY(grow(b->ctx, &array, sizeof *b->examples, b->stats.n_examples,
-                &b->example_capacity));
+    FR_TRY(
+        grow(b->ctx, &array, sizeof *b->examples, b->n_examples, &b->example_capacity));
     b->examples = array;
-    b->examples[b->stats.n_examples++] =
-        (fr_table_example){b->stats.n_rows, b->ids.count, target.n - n_cut};
+    b->examples[b->n_examples++] =
+        (fr_table_example){b->n_rows, b->ids.count, target.n - n_cut};
+    b->stats.n_examples++;
     b->stats.n_cut += too_long;
     count_example(b, n_source, target.n - n_cut);
     return add_tokens(b, target, n_cut, NULL, true);
@@ -184,18 +190,17 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
     int64_t n_cut = cut_of_source(b, row);
     int64_t n_source = row->source.ids.count - n_cut;
     void *array = b->rows;
-    FR_TRY(grow(b->ctx, &array, sizeof *b->rows, b->stats.n_rows, &b->row_capacity));
+    FR_TRY(grow(b->ctx, &array, sizeof *b->rows, b->n_rows, &b->row_capacity));
     b->rows = array;
     int64_t first_id = b->ids.count;
-    b->rows[b->stats.n_rows] =
-        (fr_table_row){first_id, n_source, b->stats.n_examples, 0, line, 0};
+    b->rows[b->n_rows] = (fr_table_row){first_id, n_source, b->n_examples, 0, line, 0};
     const int32_t *counted =
         row->source_counted.count > 0 ? row->source_counted.data : NULL;
     FR_TRY(add_tokens(b, source_of(row), n_cut, counted, false));
     for (int64_t t = 0; t < row->n_targets; t++) {
         FR_TRY(add_target(b, row, t, n_source));
     }
-    if (b->rows[b->stats.n_rows].n_targets == 0) {
+    if (b->rows[b->n_rows].n_targets == 0) {
         b->ids.count = b->counted.count = first_id;
         return FR_OK;
     }
@@ -203,35 +208,65 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
     b->n_other += row->opens_otherwise;
     b->stats.n_source_tokens += n_source;
     b->stats.n_rows++;
+    b->n_rows++;
     return FR_OK;
+}
+
+/* A scan shows each row and holds it no longer. */
+static fr_status see_row(builder *b, const fr_row *row, int64_t line)
+{
+    const fr_data_stats before = b->stats;
+    fr_row_seen seen = {.line = line, .ids = &b->ids, .counted = &b->counted};
+    FR_TRY(add_row(b, row, line));
+    for (int64_t t = 0; t < row->n_targets; t++) {
+        int64_t n = row->source.ids.count + target_of(row, t).n;
+        seen.longest = n > seen.longest ? n : seen.longest;
+    }
+    seen.n_kept = b->stats.n_examples - before.n_examples;
+    seen.n_dropped = b->stats.n_dropped - before.n_dropped;
+    seen.n_cut = b->stats.n_cut - before.n_cut;
+    if (seen.n_kept > 0) {
+        seen.n_source = b->rows[0].n_source;
+        seen.first_end = b->examples[0].first + b->examples[0].n;
+    }
+    fr_status status = b->scan->see(b->scan->of, &seen);
+    b->n_rows = b->n_examples = b->ids.count = b->counted.count = 0;
+    return status;
 }
 
 /* row_lines.c collects the rows that cannot be used and decides whether reading goes on. max_rows counts unusable lines
  * too, so that it means the same rows with on_error: stop and skip. */
-static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
-                            const fr_map *file)
+static fr_status read_rows(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
+                           fr_row_source *source)
 {
-    fr_row_lines lines = fr_row_lines_of((const char *)file->data, file->bytes);
     fr_row row = {0};
-    int64_t n_read = 0;
+    fr_row_text text = {0};
+    int64_t max = b->params->max_rows;
     fr_status status = FR_OK;
-    const char *line = NULL;
-    size_t bytes = 0;
-    while (status == FR_OK &&
-           (b->params->max_rows == 0 || n_read < b->params->max_rows) &&
-           fr_row_lines_next(&lines, &line, &bytes)) {
-        reader->line = lines.line;
-        n_read++;
+    for (int64_t n_read = 0; status == FR_OK && (max == 0 || n_read < max); n_read++) {
+        status = fr_row_source_next(source, &text);
+        if (status != FR_OK || text.text == NULL) {
+            break;
+        }
         do {
-            fr_status read = fr_row_read(reader, line, bytes, &row);
+            fr_status read = fr_row_read_text(reader, &text, &row);
             status = fr_bad_rows_add(b->ctx, bad, read);
             if (status == FR_OK && read == FR_OK) {
-                status = add_row(b, &row, reader->line);
+                status = b->scan != NULL ? see_row(b, &row, reader->line)
+                                         : add_row(b, &row, reader->line);
             }
         } while (fr_row_next_part(reader, &row) && status == FR_OK);
     }
     fr_row_fini(&row);
+    return status;
+}
+
+/* After the rows: what is told of all of them. */
+static fr_status end_rows(builder *b, const fr_row_reader *reader,
+                          const fr_bad_rows *bad, const fr_row_source *source)
+{
     b->stats.n_unusable = bad->n;
+    b->stats.forms = reader->forms | fr_row_source_kind(source);
     if (b->n_other > 0) {
         fr_log(
             b->ctx, FR_LOG_WARN,
@@ -241,7 +276,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
             "without --prompts); use a template that writes the same in both places",
             b->params->path, (long long)b->n_other);
     }
-    return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
+    return fr_bad_rows_end(b->ctx, bad, b->params->path);
 }
 
 /* A data set without a single token in the loss cannot train. The message names the most likely cause. */
@@ -305,14 +340,53 @@ static fr_status make_block(const builder *b, uint8_t **out)
 }
 
 /* Read all rows of the file and turn them into a block. */
-static fr_status build(builder *b, const fr_map *file, fr_bad_rows *bad, uint8_t **out)
+static fr_status build(builder *b, fr_row_source *source, fr_bad_rows *bad,
+                       uint8_t **out)
 {
     fr_row_reader reader;
     FR_TRY(fr_row_reader_init(b->ctx, b->params, FR_ROW_LEARN, &reader));
-    FR_TRY(read_lines(b, &reader, bad, file));
+    FR_TRY(read_rows(b, &reader, bad, source));
+    FR_TRY(end_rows(b, &reader, bad, source));
     FR_TRY(check_result(b));
     FR_TRY(make_block(b, out));
     return fr_table_find_sources(b->ctx, *out);
+}
+
+static void fini(builder *b)
+{
+    free(b->rows);
+    free(b->examples);
+    fr_ids_fini(&b->ids);
+    fr_ids_fini(&b->counted);
+}
+
+static fr_status scan(builder *b, fr_row_source *source, fr_bad_rows *bad)
+{
+    fr_row_reader reader;
+    FR_TRY(fr_row_reader_init(b->ctx, b->params, FR_ROW_LEARN, &reader));
+    FR_TRY(read_rows(b, &reader, bad, source));
+    return end_rows(b, &reader, bad, source);
+}
+
+fr_status fr_dataset_scan(fr_ctx *ctx, const fr_data_params *params,
+                          const fr_data_scan *how, fr_data_stats *out)
+{
+    builder b = {.ctx = ctx, .params = params, .scan = how};
+    fr_bad_rows bad = {.skip = params->skip_bad_rows};
+    fr_row_source *source = NULL;
+    fr_map file;
+    FR_TRY(fr_map_open(ctx, params->path, &file));
+    fr_status status = fr_row_source_open(ctx, params->path, (const char *)file.data,
+                                          file.bytes, &source);
+    if (status == FR_OK) {
+        status = scan(&b, source, &bad);
+    }
+    *out = b.stats;
+    fr_row_source_close(&source);
+    fr_bad_rows_fini(&bad);
+    fini(&b);
+    fr_map_close(&file);
+    return status;
 }
 
 fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map *file,
@@ -320,16 +394,17 @@ fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map
 {
     builder b = {.ctx = ctx, .params = params};
     fr_bad_rows bad = {.skip = params->skip_bad_rows};
+    fr_row_source *source = NULL;
     *out = NULL;
-    fr_status status = build(&b, file, &bad, out);
+    FR_TRY(fr_row_source_open(ctx, params->path, (const char *)file->data, file->bytes,
+                              &source));
+    fr_status status = build(&b, source, &bad, out);
     if (status != FR_OK) {
         free(*out);
         *out = NULL;
     }
+    fr_row_source_close(&source);
     fr_bad_rows_fini(&bad);
-    free(b.rows);
-    free(b.examples);
-    fr_ids_fini(&b.ids);
-    fr_ids_fini(&b.counted);
+    fini(&b);
     return status;
 }

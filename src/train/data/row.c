@@ -1,5 +1,5 @@
 /*
- * One line becomes ids in three steps: fr_row_json_read parses it, check_keys refuses unknown members, and encode_form
+ * One line becomes ids in two steps: fr_row_parse (row_parse.c) makes it an object of known members, and encode_form
  * encodes the form that its members show:
  *
  *   {"source_ids", "target_ids"}   the ids, checked against the vocabulary
@@ -12,34 +12,13 @@
 #include "train/data/row.h"
 
 #include "base/mem.h"
-#include "base/options.h"
 #include "model/text/vocabulary.h"
-#include "train/data/row_files.h"
 #include "train/data/row_impl.h"
-#include "train/data/row_json.h"
 #include "train/data/row_lines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Members that are used; "prefix" in prompts only. */
-static const char *const USED[] = {"source",   "target", "source_ids", "target_ids",
-                                   "messages", "tools",  "prefix",     NULL};
-
-/* Members that are ignored: they say where a row comes from or what an earlier program made of it, and change nothing
- * about what is learned. */
-static const char *const CARRIED[] = {
-    "generated", "generated_ids", "id",      "_id",      "ids",      "idx",
-    "index",     "uid",           "uuid",    "n",        "no",       "number",
-    "line",      "row",           "tag",     "tags",     "score",    "scores",
-    "note",      "notes",         "comment", "comments", "meta",     "metadata",
-    "title",     "name",          "url",     "dataset",  "subset",   "split",
-    "lang",      "language",      "date",    "time",     "timestamp"};
-
-/* Likewise; `eval --generate` writes them beside "generated" and "scores". */
-static const char *const SCORED[] = {"references", "base_generated",
-                                     "base_generated_ids", "base_scores"};
 
 void fr_row_clear(fr_row *row)
 {
@@ -69,6 +48,7 @@ fr_status fr_row_reader_init(fr_ctx *ctx, const fr_data_params *params, fr_row_u
                              fr_row_reader *out)
 {
     *out = (fr_row_reader){.ctx = ctx, .params = params, .use = use};
+    FR_TRY(fr_row_fields_read(ctx, params->fields, &out->fields));
     return params->template_text != NULL && !params->chat
                ? fr_template_parse(ctx, "template", params->template_text,
                                    &out->template_parts)
@@ -94,68 +74,9 @@ fr_status fr_row_fail(const fr_row_reader *r, int source_line, const char *what,
                       r->params->path, (long long)r->line, what, detail);
 }
 
-static fr_place place_of(const fr_row_reader *r)
+fr_place fr_row_place(const fr_row_reader *r)
 {
     return (fr_place){r->params->path, r->line};
-}
-
-/* Whether a list of names separated by commas contains this one. */
-static bool lists(const char *names, const char *key)
-{
-    size_t bytes = strlen(key);
-    while (names != NULL && *names != '\0') {
-        names += strspn(names, ", ");
-        size_t n = strcspn(names, ",");
-        size_t trimmed = n;
-        while (trimmed > 0 && names[trimmed - 1] == ' ') {
-            trimmed--;
-        }
-        if (trimmed == bytes && bytes > 0 && memcmp(names, key, bytes) == 0) {
-            return true;
-        }
-        names += n;
-    }
-    return false;
-}
-
-static bool is_among(const char *key, const char *const *names, size_t n)
-{
-    bool found = false;
-    for (size_t i = 0; i < n && names[i] != NULL; i++) {
-        found = found || strcmp(names[i], key) == 0;
-    }
-    return found;
-}
-
-/* `listed`: the user named the key in data.ignore. `ignored`: listed, or one of CARRIED or SCORED. */
-bool fr_row_is_listed(const fr_row_reader *r, const char *key)
-{
-    return lists(r->params->ignore, key);
-}
-
-bool fr_row_is_ignored(const fr_row_reader *r, const char *key)
-{
-    return lists(r->params->ignore, key) ||
-           is_among(key, CARRIED, sizeof CARRIED / sizeof CARRIED[0]) ||
-           is_among(key, SCORED, sizeof SCORED / sizeof SCORED[0]);
-}
-
-fr_status fr_row_fail_unknown(const fr_row_reader *r, const char *of_what,
-                              const char *key, const char *const *known)
-{
-    enum { WHAT_BYTES = 512, SHOWN = 60 };
-    char what[WHAT_BYTES];
-    size_t n = 0;
-    while (known[n] != NULL) {
-        n++;
-    }
-    const char *nearest = fr_nearest_word(key, known, n, sizeof known[0]);
-    (void)snprintf(what, sizeof what,
-                   "%s has the key \"%.*s\", which is not known%s%s%s If it does not "
-                   "affect what is learned, list it in data.ignore (--ignore)",
-                   of_what, SHOWN, key, nearest != NULL ? "; did you mean \"" : ".",
-                   nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
-    return FAIL_ROW(r, what, "");
 }
 
 /* ---- ids and their flags ---------------------------------------------------------------------- */
@@ -326,7 +247,8 @@ static fr_status add_ids(const fr_row_reader *r, const json_t *array, const char
         if (!json_is_integer(item)) {
             return FAIL_ROW(r, "token ids must be whole numbers", "");
         }
-        FR_TRY(fr_vocabulary_check_id(r->ctx, place_of(r), id, r->params->vocab_size));
+        FR_TRY(
+            fr_vocabulary_check_id(r->ctx, fr_row_place(r), id, r->params->vocab_size));
         FR_TRY(fr_ids_add(r->ctx, &to->ids, (int32_t)id));
     }
     return fr_row_flag(r, to, true);
@@ -385,58 +307,6 @@ static fr_status find_form(const fr_row_reader *r, const json_t *object, row_for
     return FR_OK;
 }
 
-/* FR_ERR_DATA with the conversion if the row has a form in which other projects publish data. */
-static fr_status check_foreign_form(const fr_row_reader *r, json_t *object)
-{
-    enum { MAX_KEYS = 64 };
-    const char *keys[MAX_KEYS];
-    size_t n = 0;
-    for (void *at = json_object_iter(object); at != NULL && n < MAX_KEYS;
-         at = json_object_iter_next(object, at)) {
-        keys[n++] = json_object_iter_key(at);
-    }
-    const char *hint = fr_rows_form_hint(keys, n);
-    return hint != NULL ? FAIL_ROW(r, hint, "") : FR_OK;
-}
-
-static fr_status check_keys(const fr_row_reader *r, json_t *object)
-{
-    const char *key = NULL;
-    json_t *value = NULL;
-    void *next = NULL;
-    json_object_foreach_safe(object, next, key, value)
-    {
-        bool used = is_among(key, USED, sizeof USED / sizeof USED[0]);
-        if (used && strcmp(key, "prefix") == 0 && r->use == FR_ROW_LEARN) {
-            used = false;
-        }
-        if (lists(r->params->ignore, key)) {
-            (void)json_object_del(object, key);
-        } else if (!used && strcmp(key, "prefix") == 0) {
-            return FAIL_ROW(r,
-                            "the row names a \"prefix\", which only generate takes; "
-                            "list it in data.ignore (--ignore)",
-                            "");
-        } else if (!used && !fr_row_is_ignored(r, key)) {
-            FR_TRY(check_foreign_form(r, object));
-            return fr_row_fail_unknown(r, "the row", key, USED);
-        }
-    }
-    return FR_OK;
-}
-
-fr_status fr_row_parse(const fr_row_reader *r, const char *line, size_t bytes,
-                       json_t **out)
-{
-    FR_TRY(fr_row_json_read(r->ctx, place_of(r), line, bytes, USED, out));
-    fr_status status = check_keys(r, *out);
-    if (status != FR_OK) {
-        json_decref(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
 static fr_status encode_form(const fr_row_reader *r, const json_t *object, fr_row *row)
 {
     row_form form = NO_FORM;
@@ -469,9 +339,9 @@ static fr_status check_row(const fr_row_reader *r, const fr_row *row)
     if (row->n_targets == 0 && r->use == FR_ROW_LEARN) {
         return FAIL_ROW(r, "the row has no target", "");
     }
-    FR_TRY(fr_vocabulary_check(r->ctx, place_of(r), row->source.ids.data,
+    FR_TRY(fr_vocabulary_check(r->ctx, fr_row_place(r), row->source.ids.data,
                                row->source.ids.count, max));
-    return fr_vocabulary_check(r->ctx, place_of(r), row->targets.ids.data,
+    return fr_vocabulary_check(r->ctx, fr_row_place(r), row->targets.ids.data,
                                row->targets.ids.count, max);
 }
 
@@ -491,7 +361,7 @@ fr_status fr_row_encode(const fr_row_reader *r, const json_t *object, fr_row *ro
     return status;
 }
 
-fr_status fr_row_read(const fr_row_reader *reader, const char *line, size_t bytes,
+fr_status fr_row_read(fr_row_reader *reader, const char *line, size_t bytes,
                       fr_row *row)
 {
     json_t *object = NULL;
@@ -500,4 +370,14 @@ fr_status fr_row_read(const fr_row_reader *reader, const char *line, size_t byte
     fr_status status = fr_row_encode(reader, object, row);
     json_decref(object);
     return status;
+}
+
+fr_status fr_row_read_text(fr_row_reader *reader, const fr_row_text *text, fr_row *row)
+{
+    reader->line = text->line;
+    if (text->status != FR_OK) {
+        fr_row_clear(row);
+        return text->status;
+    }
+    return fr_row_read(reader, text->text, text->bytes, row);
 }

@@ -1,7 +1,8 @@
 /*
  * row.h - one row of a file as token ids: the only reader and encoder of rows, for every command.
  *
- * Forms of a row (docs/data.md): {"source", "target"}, {"source_ids", "target_ids"}, {"messages"}. A row is read for one
+ * Forms of a row (docs/data.md): {"source", "target"}, {"source_ids", "target_ids"}, {"messages"}; others become one of
+ * these (row_shape.h). A row is read for one
  * of two uses. To learn from it, it must have a target. As a prompt it has none: "target" and "target_ids" are ignored,
  * and an assistant turn at the end of a dialogue is left out. The ids of a prompt are those of the source that training
  * sees before the target, because the same calls make them.
@@ -13,6 +14,7 @@
 #define FR_TRAIN_DATA_ROW_H
 
 #include "train/data/data.h"
+#include "train/data/row_source.h"
 #include "train/data/text.h"
 
 #include <jansson.h>
@@ -52,22 +54,27 @@ typedef struct fr_row_reader {
     /* which of the line's rows, from 0: a dialogue whose template writes earlier answers otherwise once more turns follow gives
      * one for each answer */
     int64_t part;
+    fr_row_fields fields;
+    int64_t forms; /* forms of the rows parsed so far, bits of fr_row_forms */
 } fr_row_reader;
 
-/** @return FR_OK; FR_ERR_CONFIG (the template) */
+/** @return FR_OK; FR_ERR_CONFIG (the template, the fields) */
 FR_MUST_CHECK fr_status fr_row_reader_init(fr_ctx *ctx, const fr_data_params *params,
                                            fr_row_use use, fr_row_reader *out);
 
-/** Parse one line into an object whose members are all known. @return FR_OK; FR_ERR_DATA "FILE:LINE: ..." */
-FR_MUST_CHECK fr_status fr_row_parse(const fr_row_reader *reader, const char *line,
+/** Parse one line into an object whose members are all known and in one of our forms. @return FR_OK; FR_ERR_DATA "FILE:LINE: ..." */
+FR_MUST_CHECK fr_status fr_row_parse(fr_row_reader *reader, const char *line,
                                      size_t bytes, json_t **out);
 /** Encode the object as ids. @return FR_OK; FR_ERR_DATA "FILE:LINE: ..."; FR_ERR_UNSUPPORTED (the base has no chat template) */
 FR_MUST_CHECK fr_status fr_row_encode(const fr_row_reader *reader, const json_t *object,
                                       fr_row *row);
 /** Goes on to the next row of the line that gave `row`; false, and back to the first, behind the last. */
 bool fr_row_next_part(fr_row_reader *reader, const fr_row *row);
+/** Parse and encode the row of a file; the reader's line becomes its own. A row that cannot be read keeps its status. */
+FR_MUST_CHECK fr_status fr_row_read_text(fr_row_reader *reader, const fr_row_text *text,
+                                         fr_row *row);
 /** Parse and encode. */
-FR_MUST_CHECK fr_status fr_row_read(const fr_row_reader *reader, const char *line,
+FR_MUST_CHECK fr_status fr_row_read(fr_row_reader *reader, const char *line,
                                     size_t bytes, fr_row *row);
 
 #endif

@@ -1,15 +1,17 @@
 /*
- * What kind of file is this, if it is not JSON lines? The checks go from certain to likely: packed and binary files by
+ * What kind of file is this? JSON lines, one JSON list and tables are read; all else is named. The checks go from certain to likely: packed and binary files by
  * their first bytes (check_kind), then by the first character: an object may be JSON lines, or go over several lines; a
  * list never is a row; anything else may be a table whose first two lines have as many columns. A broken row must not be
  * taken for a file of another kind, so in doubt the file passes and the reader of rows reports the line.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "train/data/row_files.h"
 
 #include "base/file_kind.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* The beginning of a file. */
 typedef struct look {
@@ -189,8 +191,8 @@ static fr_status check_object(const look *l, size_t at)
     return v.has_line ? fail_object(l, &v) : check_behind(l, &v);
 }
 
-/* A list is never a row: which kind of list is it? */
-static fr_status check_list(const look *l, size_t at)
+/* A list is never a row: which kind of list is it? One of objects is a file of rows. */
+static fr_status check_list(const look *l, size_t at, bool *is_list)
 {
     value v = find_end(l, at);
     size_t first = skip_spaces(l, at + 1);
@@ -200,16 +202,14 @@ static fr_status check_list(const look *l, size_t at)
         return FAIL_FILE(l, "one JSON list a line; a row is an object: where each list "
                             "holds messages, jq -c '{messages: .}' FILE >rows.jsonl");
     }
-    if (begins != '{') {
+    if (begins != '{' && !(begins == ']' && next == l->bytes)) {
         return v.end > 0 && strchr("[\"]", begins) != NULL
                    ? FAIL_FILE(l, "a JSON list, but not of objects; write one object a "
                                   "line")
                    : FR_OK;
     }
-    return FAIL_FILE(
-        l, "one JSON list; write one object a line, e.g. with jq -c '.[]' FILE "
-           ">rows.jsonl, or python3 -c 'import json, sys; [print(json.dumps(r)) for r "
-           "in json.load(sys.stdin)]' <FILE >rows.jsonl");
+    *is_list = true;
+    return FR_OK;
 }
 
 /* Number of `c` in the line outside quotes. */
@@ -224,42 +224,58 @@ static size_t count_in_line(const char *line, size_t bytes, char c)
     return n;
 }
 
-/* A table, if the first two lines have the same number of columns. */
-static fr_status check_table(const look *l, size_t at)
+/* What stands between the columns, if the first two lines have the same number of them; '\0': no table. */
+static char find_delimiter(const look *l, size_t at)
 {
-    static const struct {
-        char between;
-        const char *what;
-    } TABLES[] = {
-        {'\t', "a table with tabs between its columns (TSV)"},
-        {',', "a table with commas between its columns (CSV)"},
-        {';', "a table with semicolons between its columns (CSV)"},
-    };
-    char text[640];
+    static const char BETWEEN[] = "\t,;";
     const char *line = l->text + at;
     size_t left = l->bytes - at;
     const char *end = memchr(line, '\n', left);
     size_t length = end != NULL ? (size_t)(end - line) + 1 : left;
-    for (size_t i = 0; i < sizeof TABLES / sizeof TABLES[0]; i++) {
-        char c = TABLES[i].between;
-        size_t n = count_in_line(line, length, c);
-        if (n == 0 || length == left ||
-            n != count_in_line(line + length, left - length, c)) {
-            continue;
+    for (size_t i = 0; BETWEEN[i] != '\0' && length < left; i++) {
+        size_t n = count_in_line(line, length, BETWEEN[i]);
+        if (n > 0 && n == count_in_line(line + length, left - length, BETWEEN[i])) {
+            return BETWEEN[i];
         }
-        (void)snprintf(
-            text, sizeof text,
-            "%s; write one JSON object a line, with the names of your columns: python3 "
-            "-c 'import csv, json, sys; [print(json.dumps({\"source\": r[\"source\"], "
-            "\"target\": r[\"target\"]})) for r in csv.DictReader(sys.stdin, "
-            "delimiter=\"%s\")]' <FILE >rows.jsonl",
-            TABLES[i].what,
-            c == '\t'  ? "\\t"
-            : c == ',' ? ","
-                       : ";");
-        return FAIL_FILE(l, text);
     }
-    return FR_OK;
+    return '\0';
+}
+
+/* What stands between the columns of a file that is a table by its name: what the header has. */
+static char delimiter_of_header(const look *l, size_t at)
+{
+    static const char BETWEEN[] = ",;\t";
+    for (size_t i = 0; BETWEEN[i] != '\0'; i++) {
+        if (count_in_line(l->text + at, l->bytes - at, BETWEEN[i]) > 0) {
+            return BETWEEN[i];
+        }
+    }
+    return ',';
+}
+
+/* Whether the name ends so, in small letters or capitals. */
+static bool is_called(const char *path, const char *ending)
+{
+    size_t n = strlen(path);
+    size_t bytes = strlen(ending);
+    return n > bytes && strcasecmp(path + n - bytes, ending) == 0;
+}
+
+int64_t fr_rows_ending(const char *path)
+{
+    return is_called(path, ".csv")   ? FR_FORM_CSV
+           : is_called(path, ".tsv") ? FR_FORM_TSV
+                                     : 0;
+}
+
+/* The name says that a file is a table; without such a name its first two lines do. */
+static fr_rows_kind find_table(const look *l, size_t at)
+{
+    int64_t ending = fr_rows_ending(l->path);
+    char c = ending == FR_FORM_TSV   ? '\t'
+             : ending == FR_FORM_CSV ? delimiter_of_header(l, at)
+                                     : find_delimiter(l, at);
+    return (fr_rows_kind){c == '\0' ? 0 : c == '\t' ? FR_FORM_TSV : FR_FORM_CSV, c};
 }
 
 /* A safetensors file begins with the length of its header in eight bytes, then the header. */
@@ -299,8 +315,11 @@ static fr_status check_kind(const look *l, const char *bytes, size_t n)
 }
 
 /* Binary files are recognised before a byte order mark is skipped: their signatures begin at the first byte. */
-fr_status fr_rows_check_file(fr_ctx *ctx, const char *path, const void *bytes, size_t n)
+fr_status fr_rows_check_file(fr_ctx *ctx, const char *path, const void *bytes, size_t n,
+                             fr_rows_kind *out)
 {
+    bool is_list = false;
+    *out = (fr_rows_kind){0};
     static const char MARK[] = "\xef\xbb\xbf";
     size_t looked = n < FR_ROWS_LOOK_BYTES ? n : FR_ROWS_LOOK_BYTES;
     look l = {ctx, path, bytes, looked};
@@ -313,7 +332,14 @@ fr_status fr_rows_check_file(fr_ctx *ctx, const char *path, const void *bytes, s
     if (at == l.bytes) {
         return FR_OK;
     }
-    return l.text[at] == '{'   ? check_object(&l, at)
-           : l.text[at] == '[' ? check_list(&l, at)
-                               : check_table(&l, at);
+    if (l.text[at] == '{') {
+        return check_object(&l, at);
+    }
+    if (l.text[at] == '[') {
+        FR_TRY(check_list(&l, at, &is_list));
+        out->form = is_list ? FR_FORM_LIST : 0;
+        return FR_OK;
+    }
+    *out = find_table(&l, at);
+    return FR_OK;
 }

@@ -1,4 +1,5 @@
-/* Forms in which other projects publish rows, recognised by their keys. A new form goes into FORMS and docs/data.md. */
+/* Forms in which other projects publish rows and which are not read as they are (row_shape.h has those that are), recognised
+ * by their keys. A new form goes into FORMS and docs/data.md. */
 #include "train/data/row_files.h"
 
 #include <string.h>
@@ -21,8 +22,12 @@ typedef struct form {
 #define AS_PAIR(source, target) "{source: ." source ", target: ." target "}"
 #define PAIR(source, target)                                                           \
     {                                                                                  \
-        .keys = {source, target}, FORM("a pair of \"" source "\" and \"" target "\"",  \
-                                       AS_PAIR(source, target), "")                    \
+        .keys = {source, target},                                                      \
+        .name = "a pair of \"" source "\" and \"" target "\"",                         \
+        .program = AS_PAIR(source, target),                                            \
+        .hint = "the row is a pair of \"" source "\" and \"" target                    \
+                "\"; name its members: data.fields: {source: " source                  \
+                ", target: " target "} (--fields source=" source ",target=" target ")" \
     }
 #define TALK(key)                                                                      \
     {                                                                                  \
@@ -47,26 +52,10 @@ static const form FORMS[] = {
           "if (.chosen | type) == \"array\" then {messages: .chosen} "
           "else {target: .chosen} end",
           ", which trains on the preferred texts alone")},
-    {.keys = {"instruction", "output"},
-     FORM("in Alpaca's form",
-          "{source: (.instruction + (if (.input // \"\") == \"\" then \"\" "
-          "else \"\\n\" + .input end)), target: .output}",
-          "")},
     {.keys = {"instruction", "response"},
      FORM("in Dolly's form",
           "{source: (.instruction + (if (.context // \"\") == \"\" then \"\" "
           "else \"\\n\" + .context end)), target: .response}",
-          "")},
-    {.keys = {"conversations"},
-     FORM("in ShareGPT's form",
-          "{messages: [.conversations[] | {role: ({\"human\": \"user\", \"gpt\": "
-          "\"assistant\"}[.from // \"\"] // .from // .role), "
-          "content: (.value // .content)}]}",
-          "; set chat: true (--chat)")},
-    {.keys = {"prompt", "completion"},
-     FORM("a pair of \"prompt\" and \"completion\"",
-          "if (.prompt | type) == \"array\" then {messages: (.prompt + .completion)} "
-          "else {source: .prompt, target: .completion} end",
           "")},
     {.keys = {"question", "answers"},
      FORM("in SQuAD's form",

@@ -1,15 +1,23 @@
 /*
- * row_impl.h - what row.c and row_chat.c share.
+ * row_impl.h - what the files row_*.c share.
  */
 #ifndef FR_TRAIN_DATA_ROW_IMPL_H
 #define FR_TRAIN_DATA_ROW_IMPL_H
 
+#include "model/text/vocabulary.h"
 #include "train/data/row.h"
 
 /** FR_ERR_DATA "FILE:LINE: WHAT DETAIL"; without LINE for a row that does not come from a file. */
 fr_status fr_row_fail(const fr_row_reader *reader, int source_line, const char *what,
                       const char *detail);
 #define FAIL_ROW(reader, what, detail) fr_row_fail((reader), __LINE__, (what), (detail))
+
+/** Where the row stands. */
+fr_place fr_row_place(const fr_row_reader *reader);
+
+/** Make a row of any form one of our forms, and note its form in the reader. Members that are not used stay, except with
+ * `fields`. @return FR_OK; FR_ERR_DATA "FILE:LINE: ..." */
+FR_MUST_CHECK fr_status fr_row_settle(fr_row_reader *reader, json_t *row);
 
 /** Whether a row or a message may have this member although it is not used. */
 bool fr_row_is_ignored(const fr_row_reader *reader, const char *key);

@@ -355,7 +355,10 @@ static char *put_value(char *to, piece value)
             step = (size_t)(skip_string(at, end) - at);
         }
         step += step == 0;
-        to = is_nonfinite(at, step) ? put(to, "null", 4) : put(to, at, step);
+        bool is_end = *at == '\n' || *at == '\r'; /* of a line: the output is one */
+        to = is_nonfinite(at, step) ? put(to, "null", 4)
+             : is_end               ? put(to, " ", 1)
+                                    : put(to, at, step);
         at += step;
     }
     return to;

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "train/data/row.h"
-#include "train/data/row_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +34,7 @@ fr_place fr_prompts_place(const fr_prompts *prompts, int64_t i)
 static void fini_row(fr_prompt *row)
 {
     json_decref(row->object);
+    free(row->copy);
     fr_ids_fini(&row->ids);
     *row = (fr_prompt){0};
 }
@@ -52,36 +52,72 @@ void fr_prompts_fini(fr_prompts *prompts)
 
 /* ---- parsing ------------------------------------------------------------------------------------ */
 
-/* One row for each line. */
-static fr_status alloc_rows(fr_prompts *p)
+/* Room for one more row. */
+static fr_status grow_rows(fr_prompts *p)
 {
-    fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
-    const char *line = NULL;
-    size_t bytes = 0;
-    int64_t n = 0;
-    while (fr_row_lines_next(&lines, &line, &bytes)) {
-        n++;
+    enum { FIRST = 64 };
+    if (p->n < p->capacity) {
+        return FR_OK;
     }
-    return fr_alloc(p->ctx, n, sizeof *p->rows, &p->rows);
+    int64_t wanted = p->capacity == 0 ? FIRST : 2 * p->capacity;
+    fr_prompt *rows = NULL;
+    FR_TRY(fr_alloc(p->ctx, wanted, sizeof *rows, &rows));
+    if (p->n > 0) {
+        memcpy(rows, p->rows, (size_t)p->n * sizeof *rows);
+    }
+    free(p->rows);
+    p->rows = rows;
+    p->capacity = wanted;
+    return FR_OK;
 }
 
-static fr_status parse_rows(fr_prompts *p)
+/* Appends a row; takes `object` over. The rows of a table are made as they are read, so they are copied. */
+static fr_status add_row(fr_prompts *p, const fr_row_text *text, bool is_brief,
+                         json_t *object)
 {
-    const fr_data_params params = {.path = p->params.path, .ignore = p->params.ignore};
-    fr_row_reader reader = {.ctx = p->ctx, .params = &params, .use = FR_ROW_PROMPT};
-    fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
-    const char *line = NULL;
-    size_t bytes = 0;
-    while (fr_row_lines_next(&lines, &line, &bytes)) {
+    char *copy = NULL;
+    fr_status status = grow_rows(p);
+    if (status == FR_OK && is_brief) {
+        status = fr_alloc(p->ctx, (int64_t)text->bytes, 1, &copy);
+    }
+    if (status != FR_OK) {
+        json_decref(object);
+        return status;
+    }
+    if (is_brief) {
+        memcpy(copy, text->text, text->bytes);
+    }
+    p->rows[p->n++] = (fr_prompt){.line = text->line,
+                                  .text = is_brief ? copy : text->text,
+                                  .copy = copy,
+                                  .bytes = text->bytes,
+                                  .object = object};
+    return FR_OK;
+}
+
+static fr_status parse_rows(fr_prompts *p, fr_row_source *source)
+{
+    const fr_data_params params = {
+        .path = p->params.path, .ignore = p->params.ignore, .fields = p->params.fields};
+    const bool is_brief = fr_row_source_is_brief(source);
+    fr_row_reader reader;
+    fr_row_text text = {0};
+    FR_TRY(fr_row_reader_init(p->ctx, &params, FR_ROW_PROMPT, &reader));
+    FR_TRY(fr_row_source_next(source, &text));
+    while (text.text != NULL) {
         json_t *object = NULL;
-        reader.line = lines.line;
-        fr_status read = fr_row_parse(&reader, line, bytes, &object);
+        reader.line = text.line;
+        fr_status read = text.status != FR_OK
+                             ? text.status
+                             : fr_row_parse(&reader, text.text, text.bytes, &object);
         FR_TRY(fr_bad_rows_add(p->ctx, &p->bad, read));
         if (read == FR_OK) {
-            p->rows[p->n++] = (fr_prompt){
-                .line = lines.line, .text = line, .bytes = bytes, .object = object};
+            FR_TRY(add_row(p, &text, is_brief, object));
         }
+        FR_TRY(fr_row_source_next(source, &text));
     }
+    fr_row_report_forms(p->ctx, p->params.path,
+                        reader.forms | fr_row_source_kind(source));
     return p->n + p->bad.n > 0
                ? FR_OK
                : FR_FAIL(p->ctx, FR_ERR_DATA, "%s is empty", p->params.path);
@@ -110,9 +146,11 @@ fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_promp
     if (params->content == NULL) {
         FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
     }
-    FR_TRY(fr_rows_check_file(ctx, params->path, out->file, out->file_bytes));
-    FR_TRY(alloc_rows(out));
-    return parse_rows(out);
+    fr_row_source *source = NULL;
+    FR_TRY(fr_row_source_open(ctx, params->path, out->file, out->file_bytes, &source));
+    fr_status status = parse_rows(out, source);
+    fr_row_source_close(&source);
+    return status;
 }
 
 /* ---- encoding ----------------------------------------------------------------------------------- */

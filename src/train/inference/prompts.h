@@ -19,6 +19,7 @@
 typedef struct fr_prompt {
     int64_t line;     /* in the file, from 1; 0: the text of the command line */
     const char *text; /* the row's JSON, unchanged; borrowed from the list */
+    char *copy;       /* of the text, where the list does not have it; NULL otherwise */
     size_t bytes;
     json_t *object; /* until it is encoded */
     const fr_inference_prefix *prefix;
@@ -34,6 +35,7 @@ typedef struct fr_prompts_params {
         content; /* what the file holds, already read, from malloc; moved to the prompts. `path` is then its name; NULL: read it */
     size_t content_bytes;
     const char *ignore; /* as in fr_data_params */
+    const char *fields; /* likewise */
     bool skip_bad_rows;
 } fr_prompts_params;
 
@@ -43,6 +45,7 @@ typedef struct fr_prompts {
     char *file; /* all of it */
     size_t file_bytes;
     int64_t n;
+    int64_t capacity;
     fr_prompt *rows;
     fr_bad_rows bad;
 } fr_prompts;

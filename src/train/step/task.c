@@ -70,9 +70,8 @@ static fr_status find_length(const fr_task_env *env, fr_task *task)
     }
 }
 
-static fr_status open_rows(const fr_task_env *env, const fr_task *task,
-                           const char *path, int64_t max_rows, bool sample,
-                           fr_dataset **out)
+fr_status fr_task_data_params(const fr_task_env *env, const fr_task *task,
+                              const char *path, fr_data_params *out)
 {
     const fr_task_config *c = task->config;
     /* A row needs two tokens: one that is read and one that is predicted from it. */
@@ -86,25 +85,35 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
     if (c->max_tokens != FR_AUTO && c->max_tokens < max) {
         max = c->max_tokens;
     }
-    fr_data_params params = {.path = path,
-                             .tokenizer = env->tokenizer,
-                             .why_no_tokenizer = env->no_tokenizer,
-                             .vocab_size = env->arch->vocab_size,
-                             .template_text = c->template_text,
-                             .chat = c->chat,
-                             .chat_template = task->chat,
-                             .eos = c->eos,
-                             .eos_id = env->eos,
-                             .special = c->special,
-                             .loss_last = c->loss_last,
-                             .cut_long_rows = c->long_rows == FR_LONG_CUT,
-                             .without_bos = !task->leading_bos,
-                             .max_tokens = max,
-                             .max_rows = max_rows,
-                             .sample = sample,
-                             .cache_folder = env->config->run.dir,
-                             .ignore = c->ignore,
-                             .skip_bad_rows = c->skip_bad_rows};
+    *out = (fr_data_params){.path = path,
+                            .tokenizer = env->tokenizer,
+                            .why_no_tokenizer = env->no_tokenizer,
+                            .vocab_size = env->arch->vocab_size,
+                            .template_text = c->template_text,
+                            .chat = c->chat,
+                            .chat_template = task->chat,
+                            .eos = c->eos,
+                            .eos_id = env->eos,
+                            .special = c->special,
+                            .loss_last = c->loss_last,
+                            .cut_long_rows = c->long_rows == FR_LONG_CUT,
+                            .without_bos = !task->leading_bos,
+                            .max_tokens = max,
+                            .cache_folder = env->config->run.dir,
+                            .ignore = c->ignore,
+                            .fields = c->fields,
+                            .skip_bad_rows = c->skip_bad_rows};
+    return FR_OK;
+}
+
+static fr_status open_rows(const fr_task_env *env, const fr_task *task,
+                           const char *path, int64_t max_rows, bool sample,
+                           fr_dataset **out)
+{
+    fr_data_params params;
+    FR_TRY(fr_task_data_params(env, task, path, &params));
+    params.max_rows = max_rows;
+    params.sample = sample;
     return fr_dataset_open(env->ctx, &params, out);
 }
 
@@ -120,6 +129,33 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
                "task %s: %lld too long examples dropped, %lld cut", task->config->name,
                (long long)s->n_dropped, (long long)s->n_cut);
     }
+}
+
+/* As many steps as take every example `epochs` times at least; what is left of the last one comes from the next epoch.
+ * A resume finds the same number, since its data are the same. */
+static fr_status count_steps(const fr_task_env *env, fr_task *task)
+{
+    enum { MOST = 1000000000 }; /* what the key steps allows */
+    const int64_t epochs = fr_task_epochs(env->config, task->config);
+    const int64_t n = fr_dataset_stats(task->train)->n_examples;
+    const int64_t batch = task->config->batch.examples;
+    int64_t examples = 0;
+    if (epochs == 0) {
+        return FR_OK;
+    }
+    bool fits = fr_mul_i64(epochs, n, &examples) && examples / batch < MOST;
+    task->n_steps = fits ? examples / batch + (examples % batch != 0) : 0;
+    if (!fits) {
+        return FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                       "tasks.%s: %lld epochs of %lld examples are more than %d steps; "
+                       "lower epochs",
+                       task->config->name, (long long)epochs, (long long)n, (int)MOST);
+    }
+    fr_log(env->ctx, FR_LOG_INFO,
+           "task %s: %lld epochs of %lld examples are %lld steps of %lld",
+           task->config->name, (long long)epochs, (long long)n,
+           (long long)task->n_steps, (long long)batch);
+    return FR_OK;
 }
 
 /* A config may have many tasks, so what is wrong with a chat is told with its task. */
@@ -154,7 +190,9 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
-    out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
+    out->n_steps = fr_task_epochs(env->config, config) > 0
+                       ? 0
+                       : fr_task_steps(env->config, config);
     if (config->prefix.slides && env->arch->window == 0) {
         fr_log(
             env->ctx, FR_LOG_INFO,
@@ -164,6 +202,19 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
     }
     FR_TRY(find_layers(env, config, &out->layers));
     return find_length(env, out);
+}
+
+fr_status fr_task_open_reader(const fr_task_env *env, const fr_task_config *config,
+                              fr_task *out)
+{
+    fr_status status = begin_open(env, config, out);
+    if (status == FR_OK) {
+        status = open_chat(env, out);
+    }
+    if (status != FR_OK) {
+        fr_task_close(out);
+    }
+    return status;
 }
 
 /* Forecasts need the shape of the rows alone, and a cache would lie beside a run that may never be started. */
@@ -208,6 +259,9 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
         status = fr_sampler_init(env->ctx, config->seed, n,
                                  by_source ? out->train : NULL, &out->sampler);
         report_rows(env, out);
+    }
+    if (status == FR_OK) {
+        status = count_steps(env, out);
     }
     if (status != FR_OK) {
         fr_task_close(out);

@@ -34,7 +34,7 @@ typedef struct fr_task {
     fr_image sum_image;
     float *gradient;      /* [2 n_local] */
     fr_prefix_state best; /* k and v at the best validation; NULL before */
-    int64_t n_steps;
+    int64_t n_steps;      /* of epochs: known once the rows are read; 0 before */
     fr_progress progress;
     bool leading_bos;
     uint8_t valid_digest[FR_DIGEST_BYTES]; /* of what `valid` holds; zeros: none */
@@ -60,6 +60,12 @@ FR_MUST_CHECK fr_status fr_task_open(const fr_task_env *env,
 FR_MUST_CHECK fr_status fr_task_open_sample(const fr_task_env *env,
                                             const fr_task_config *config,
                                             int64_t max_rows, fr_task *out);
+/** A task without rows, of which fr_task_data_params tells how its rows are read. */
+FR_MUST_CHECK fr_status fr_task_open_reader(const fr_task_env *env,
+                                            const fr_task_config *config, fr_task *out);
+/** How the task reads a file, all of its rows. FR_ERR_CONFIG: the prefix leaves no room for a row. */
+FR_MUST_CHECK fr_status fr_task_data_params(const fr_task_env *env, const fr_task *task,
+                                            const char *path, fr_data_params *out);
 void fr_task_close(fr_task *task);
 
 /** Allocate the arrays for those of a stage's layers that have a prefix, and the MLP of a reparametrised one.
