@@ -30,16 +30,13 @@ static const char *const USED[] = {"source",   "target", "source_ids", "target_i
 /* Members that are ignored: they say where a row comes from or what an earlier program made of it, and change nothing
  * about what is learned. */
 static const char *const CARRIED[] = {
-    "generated", "generated_ids", "id",      "_id",      "ids",      "idx",
-    "index",     "uid",           "uuid",    "n",        "no",       "number",
-    "line",      "row",           "tag",     "tags",     "score",    "scores",
-    "note",      "notes",         "comment", "comments", "meta",     "metadata",
-    "title",     "name",          "url",     "dataset",  "subset",   "split",
-    "lang",      "language",      "date",    "time",     "timestamp"};
-
-/* Likewise; `eval --generate` writes them beside "generated" and "scores". */
-static const char *const SCORED[] = {"references", "base_generated",
-                                     "base_generated_ids", "base_scores"};
+    "generated", "generated_ids", "id",      "_id",      "ids",       "idx",
+    "index",     "uid",           "uuid",    "n",        "no",        "number",
+    "line",      "row",           "tag",     "tags",     "score",     "scores",
+    "note",      "notes",         "comment", "comments", "meta",      "metadata",
+    "title",     "name",          "url",     "dataset",  "subset",    "split",
+    "lang",      "language",      "date",    "time",     "timestamp", "references"};
+static const char *const OF_BASE[] = {"base_generated", "base_ids", "base_scores"};
 
 void fr_row_clear(fr_row *row)
 {
@@ -127,7 +124,7 @@ static bool is_among(const char *key, const char *const *names, size_t n)
     return found;
 }
 
-/* `listed`: the user named the key in data.ignore. `ignored`: listed, or one of CARRIED or SCORED. */
+/* `listed`: the user named the key in data.ignore. `ignored`: listed, or CARRIED or OF_BASE. */
 bool fr_row_is_listed(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key);
@@ -137,7 +134,7 @@ bool fr_row_is_ignored(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key) ||
            is_among(key, CARRIED, sizeof CARRIED / sizeof CARRIED[0]) ||
-           is_among(key, SCORED, sizeof SCORED / sizeof SCORED[0]);
+           is_among(key, OF_BASE, sizeof OF_BASE / sizeof OF_BASE[0]);
 }
 
 fr_status fr_row_fail_unknown(const fr_row_reader *r, const char *of_what,
