@@ -69,7 +69,7 @@ static fr_status write_base(const fr_eval_rows *r, const fr_generate_row *answer
     json_t *string = json_stringn(text, bytes);
     (void)fputs(",\"base_generated\":", out);
     bool good = string != NULL && json_dumpf(string, out, JSON_ENCODE_ANY) == 0;
-    (void)fputs(",\"base_generated_ids\":[", out);
+    (void)fputs(",\"base_ids\":[", out);
     for (int64_t i = 0; i < answer->out.count; i++) {
         (void)fprintf(out, "%s%d", i > 0 ? "," : "", (int)answer->out.data[i]);
     }
@@ -85,8 +85,8 @@ static fr_status write_row(const fr_eval_rows *r, int64_t i, const json_t *refer
                            const fr_row_scores *scores, FILE *out)
 {
     static const char *const LEFT_OUT[] = {
-        "generated",      "generated_ids",      "references",  "scores",
-        "base_generated", "base_generated_ids", "base_scores", NULL};
+        "generated",      "generated_ids", "references",  "scores",
+        "base_generated", "base_ids",      "base_scores", NULL};
     const fr_answer_form form = {.tokenizer = r->tokenizer};
     const fr_prompt *prompt = &r->prompts->rows[i];
     char *row = NULL;

@@ -48,10 +48,10 @@ rows, result, table = read("scored.1"), read("json.1")[0], open(work + "/table.1
 assert len(rows) == 8 == result["rows"] and result["left_out"] == 0
 for row, given, with_prefix, base in zip(rows, read("rows.jsonl"), read("generated.jsonl"), read("base.jsonl")):
     assert [row[name] for name in given] == list(given.values()), row
-    assert list(row)[len(given):] == ["generated", "generated_ids", "references", "scores", "base_generated", "base_generated_ids", "base_scores"]
+    assert list(row)[len(given):] == ["generated", "generated_ids", "references", "scores", "base_generated", "base_ids", "base_scores"]
     assert row["references"] == (given["target"] if isinstance(given["target"], list) else [given["target"]])
     assert [row[name] for name in ("generated", "generated_ids")] == [with_prefix[name] for name in ("generated", "generated_ids")]
-    assert [row["base_" + name] for name in ("generated", "generated_ids")] == [base[name] for name in ("generated", "generated_ids")]
+    assert [row[name] for name in ("base_generated", "base_ids")] == [base[name] for name in ("generated", "generated_ids")]
     for said, scores in ((row["generated"], row["scores"]), (row["base_generated"], row["base_scores"])):
         assert scores["exact_match"] == int(said.strip() in [text.strip() for text in row["references"]]), row
         assert 0 <= scores["rouge_l"] <= 1 and 0 <= scores["chrf"] <= 100
@@ -87,7 +87,7 @@ python3 - "$work/forms" <<'PY' || fail "forms: $(cat "$work/forms")"
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
 assert [row["references"] for row in rows] == [["hi"], ["h\ufffd", "i"], ["w x"], ["a b"]]
-assert rows[0]["generated_ids"] == rows[0]["base_generated_ids"] == rows[1]["base_generated_ids"] != rows[1]["generated_ids"]
+assert rows[0]["generated_ids"] == rows[0]["base_ids"] == rows[1]["base_ids"] != rows[1]["generated_ids"]
 PY
 
 # ---- what is refused ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ type_lines '## The table' 1
 block '## The table' yaml 1 >commands.yaml
 
 type_lines '## Look before training' 1
-for word in 24 request "find all C files"; do
+for word in "24 used" "list all files with their sizes" "duplicates     none"; do
     grep -qF -- "$word" "$work/out" || fail "data check says nothing of $word: $(cat "$work/out")"
 done
 

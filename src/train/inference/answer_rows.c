@@ -5,7 +5,7 @@
 #include "base/integer.h"
 #include "base/mem.h"
 #include "model/text/tokens.h"
-#include "train/session/rank_share.h"
+#include "train/session/cache_share.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,18 +61,6 @@ static int64_t max_positions(const fr_answer_rows *rows, const fr_prompts *promp
     return max_new_tokens < context - given ? given + max_new_tokens : context;
 }
 
-/* Half of a rank's memory, or of what the weights left on a device that has its own: the activations need the rest. */
-static fr_status find_cache_bytes(const fr_inference *inference, fr_group *world,
-                                  int64_t *out)
-{
-    const fr_session *s = &inference->session;
-    fr_rank_limits limits;
-    FR_TRY(fr_rank_limits_find(inference->ctx, world, s->device_kind,
-                               inference->params->own_products, &limits));
-    *out = (limits.device_is_apart ? fr_device_room(s->device) : limits.memory) / 2;
-    return FR_OK;
-}
-
 /* The ids that end an answer and those that are never chosen, as with `forerun generate`. */
 static fr_status create_generator(fr_inference *inference, fr_answer_rows *out,
                                   fr_generate_ids *ids)
@@ -104,7 +92,8 @@ fr_status fr_answer_rows_make(fr_inference *inference, fr_prompts *prompts,
         inference,
         max_positions(out, prompts, arch->context_length, params->max_new_tokens),
         0.0));
-    FR_TRY(find_cache_bytes(inference, params->world, &options.cache_bytes));
+    FR_TRY(fr_cache_share(ctx, params->world, &inference->session,
+                          inference->params->own_products, &options.cache_bytes));
     FR_TRY(
         fr_group_agree(params->world, create_generator(inference, out, &options.ids)));
     status = fr_generate(out->generator, out->rows, out->n_all, &options);
