@@ -13,7 +13,7 @@ declare -A sets=(
     [build]="gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev
              libcsv-dev libedit-dev libjansson-dev libmicrohttpd-dev libpcre2-dev libssl-dev libutf8proc-dev libyaml-dev
              python3 procps"
-    [test]="libcunit1-dev g++ binutils iproute2 tmux util-linux"
+    [test]="libcunit1-dev g++ binutils curl iproute2 tmux util-linux"
     [check]="clang libomp-dev"
     [model]="python3-pip ca-certificates"
 )

@@ -28,8 +28,8 @@ static const char *const CARRIED[] = {
     "lang",      "language",      "date",    "time",     "timestamp"};
 
 /* Likewise; `eval --generate` writes them beside "generated" and "scores". */
-static const char *const SCORED[] = {"references", "base_generated",
-                                     "base_generated_ids", "base_scores"};
+static const char *const SCORED[] = {"references", "base_generated", "base_ids",
+                                     "base_scores"};
 
 /* Whether a list of names separated by commas contains this one. */
 static bool lists(const char *names, const char *key)
