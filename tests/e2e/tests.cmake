@@ -2,7 +2,7 @@
 foreach(name
     sharing pipeline saves bad_input odd_files old_files multitask sweep stop generate commands plan
     node_memory launch_fetch_model launch_fetch_vocabularies launch_build_debdesc launch_hostile launch_gpus reparam readme layers hostile_files
-    isa convert chat_settings outside_ids nonfinite readers rows templates words answers row_files data_forms epochs data_check launch_line_ends
+    isa convert chat_settings outside_ids nonfinite readers rows templates words answers row_files data_forms epochs data_check large_data launch_line_ends
     what_files_are run_folder best first_hour init_text json limits chat_templates outputs try_it generate_options chat chat_terminal
     wait_rank where_models window peft export_llama prefix_command python_module serve
     eval_generate first_task)
@@ -18,3 +18,9 @@ fr_script_test(e2e quantised_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh t
 fr_script_test(e2e quantised_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh smollm2)
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)
 fr_script_test(e2e resume_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh smollm2)
+
+if(NOT FORERUN_SANITIZE) # a sanitizer's library must come first
+    add_library(fr_node_shim MODULE ${CMAKE_CURRENT_LIST_DIR}/node_shim.c)
+    target_link_libraries(fr_node_shim PRIVATE fr_options MPI::MPI_C)
+    fr_script_test(e2e shared_cache ${CMAKE_CURRENT_LIST_DIR}/shared_cache.sh $<TARGET_FILE:fr_node_shim>)
+endif()

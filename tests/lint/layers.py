@@ -41,7 +41,7 @@ USES = {
 # Which files may name a library: everything else goes through their headers.
 FOREIGN = {
     "mpi.h": ["src/comm/group_mpi", "tests/support/suite_mpi.c", "tests/mpi/", "tests/cuda_emulation/cuda_aware_mpi.c",
-              "tests/cuda_emulation/nccl.c"],
+              "tests/cuda_emulation/nccl.c", "tests/e2e/node_shim.c"],
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
     "histedit.h": ["src/cli/talk_input.c"],
     "omp.h": ["src/device/cpu/", "tests/"],

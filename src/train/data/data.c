@@ -20,7 +20,8 @@
 #include <string.h>
 
 struct fr_dataset {
-    uint8_t *block; /* owned; NULL where `cache` is mapped */
+    fr_store store; /* a new block; empty where `cache` is mapped or `block` is there */
+    uint8_t *block; /* owned; a copy of a cache that could change; NULL otherwise */
     fr_map cache;
     fr_table table;
 };
@@ -29,24 +30,27 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
                        const uint8_t key[FR_DIGEST_BYTES],
                        const uint8_t data[FR_DIGEST_BYTES], fr_dataset *dataset)
 {
-    FR_TRY(fr_table_build(ctx, params, file, &dataset->block));
-    fr_table_header *header = (void *)dataset->block;
+    /* of a sample little is read, and its run may never be started */
+    const char *folder = params->sample ? NULL : params->cache_folder;
+    FR_TRY(fr_table_build(ctx, params, file, folder, &dataset->store));
+    fr_log_own(ctx, FR_LOG_DEBUG, "%s: tokenised", params->path);
+    const uint8_t *block = dataset->store.data;
+    fr_table_header *header = (void *)dataset->store.data;
     memcpy(header->key, key, sizeof header->key);
     memcpy(header->data, data, sizeof header->data);
     const fr_data_stats *s = &header->stats;
     size_t bytes = fr_table_bytes(s->n_rows, s->n_examples, header->n_ids);
-    FR_TRY(fr_table_digest(ctx, dataset->block, bytes, header->content));
+    FR_TRY(fr_table_digest(ctx, block, bytes, header->content));
     if (params->cache_folder == NULL || params->sample) {
         return FR_OK;
     }
-    fr_cache_write(ctx, params->cache_folder, key, dataset->block, bytes);
+    fr_cache_write(ctx, params->cache_folder, key, block, bytes);
     /* Use the cache instead of the block: its pages are shared with the other ranks of the node. */
     uint8_t *copy = NULL;
     FR_TRY(fr_cache_open(ctx, params, key, data, &dataset->cache, &copy));
     free(copy); /* of a cache that other users may write to: the block serves as well */
     if (dataset->cache.data != NULL) {
-        free(dataset->block);
-        dataset->block = NULL;
+        fr_store_close(&dataset->store);
     }
     return FR_OK;
 }
@@ -72,7 +76,8 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
         FR_TRY(build(ctx, params, file, key, data, dataset));
     }
     dataset->table = fr_table_view(dataset->cache.data != NULL ? dataset->cache.data
-                                                               : dataset->block);
+                                   : dataset->block != NULL    ? dataset->block
+                                                               : dataset->store.data);
     /* also for rows from the cache: the user must see it in every run */
     const fr_data_stats *stats = &dataset->table.header->stats;
     fr_row_report_forms(ctx, params->path, stats->forms);
@@ -107,6 +112,7 @@ void fr_dataset_close(fr_dataset **dataset)
     if (*dataset != NULL) {
         fr_map_close(&(*dataset)->cache);
         free((*dataset)->block);
+        fr_store_close(&(*dataset)->store);
         free(*dataset);
         *dataset = NULL;
     }

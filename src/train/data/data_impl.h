@@ -5,6 +5,7 @@
 #define FR_TRAIN_DATA_DATA_IMPL_H
 
 #include "base/file.h"
+#include "base/store.h"
 #include "train/data/data.h"
 
 /* The table: a header and four arrays in one block of memory, the same in a cache file (docs/format-token-cache.md). */
@@ -52,11 +53,13 @@ size_t fr_table_bytes(int64_t n_rows, int64_t n_examples, int64_t n_ids);
 fr_table fr_table_view(const uint8_t *block);
 
 /** Set source_row in every row of a block. */
-FR_MUST_CHECK fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block);
+FR_MUST_CHECK fr_status fr_table_find_sources(fr_ctx *ctx, const fr_store *block);
 
-/** Tokenise the whole file into one block without digests; the caller frees. */
+/** Tokenise the whole file into one block without digests; the caller closes it.
+ * @param folder  of a disk with space for what is larger than memory; NULL: in memory */
 FR_MUST_CHECK fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params,
-                                       const fr_map *file, uint8_t **out);
+                                       const fr_map *file, const char *folder,
+                                       fr_store *out);
 
 /** Digest of data, tokenizer and options: the key of a cache. */
 FR_MUST_CHECK fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,

@@ -1,9 +1,7 @@
 /* Finds rows with equal sources (the same ids, the same of them in the loss) by a hash table over the rows. */
-#include "base/mem.h"
 #include "base/text_map.h"
 #include "train/data/data_impl.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static bool are_equal(const fr_table *t, const fr_table_row *a, const fr_table_row *b)
@@ -39,23 +37,24 @@ static int64_t first_with(const fr_table *t, int64_t row, int64_t *entries,
     return entries[at] - 1;
 }
 
-fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block)
+fr_status fr_table_find_sources(fr_ctx *ctx, const fr_store *block)
 {
-    fr_table table = fr_table_view(block);
-    fr_table_row *rows = (void *)(block + sizeof *table.header);
+    fr_table table = fr_table_view(block->data);
+    fr_table_row *rows = (void *)(block->data + sizeof *table.header);
     int64_t n = table.header->stats.n_rows;
     int64_t capacity = 16; /* a power of two, at most half full: probes stay short */
-    int64_t *entries = NULL;
+    fr_store store = {.folder = block->folder};
     uint64_t seed = fr_hash_seed();
     while (capacity < 2 * n) {
         capacity *= 2;
     }
-    FR_TRY(fr_alloc(ctx, capacity, sizeof *entries, &entries));
+    FR_TRY(fr_store_grow(ctx, &store, (size_t)capacity * sizeof(int64_t)));
+    int64_t *entries = (void *)store.data;
     for (int64_t r = 0; r < n; r++) {
         bool is_empty = rows[r].n_source == 0;
         rows[r].source_row =
             is_empty ? r : first_with(&table, r, entries, (uint64_t)capacity - 1, seed);
     }
-    free(entries);
+    fr_store_close(&store);
     return FR_OK;
 }

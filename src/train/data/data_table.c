@@ -2,7 +2,7 @@
  * Tokenises a data file into one block of memory: header, rows, examples, ids, flags.
  *
  * row_source.c gives the rows one after another, and fr_row_read_text makes each a row of ids. add_row appends it: first the source, cut if the row is too long, then each
- * target as an example. A row without a remaining example is taken back. The arrays grow while the file is read; at the
+ * target as an example. A row without a remaining example is taken back. The arrays grow in stores (base/store.h), so they may be larger than memory; at the
  * end make_block copies them into one block, and data_sources.c finds equal sources in it.
  */
 #include "base/mem.h"
@@ -22,13 +22,15 @@ typedef struct builder {
     const fr_data_scan *scan; /* NULL: a block is made */
     fr_data_stats stats;
     int64_t n_other; /* rows whose answers a prompt opens otherwise */
-    fr_table_row *rows;
-    int64_t n_rows; /* held in `rows`; a scan holds one at a time */
-    int64_t row_capacity;
+    fr_store row_store;
+    fr_table_row *rows; /* in its store, as the others */
+    int64_t n_rows;     /* held in `rows`; a scan holds one at a time */
+    fr_store example_store;
     fr_table_example *examples;
     int64_t n_examples; /* likewise */
-    int64_t example_capacity;
+    fr_store id_store;
     fr_ids ids;
+    fr_store flag_store;
     fr_ids counted;
 } builder;
 
@@ -54,22 +56,21 @@ fr_table fr_table_view(const uint8_t *block)
     return t;
 }
 
-/* Make room for one more item; capacity doubles, from 1024 items so that small files need one allocation. */
-static fr_status grow(fr_ctx *ctx, void **array, size_t size, int64_t used,
-                      int64_t *capacity)
+/* Room for `n` more ids and flags, which lie in stores. */
+static fr_status reserve_ids(builder *b, int64_t n)
 {
-    if (used < *capacity) {
-        return FR_OK;
-    }
-    int64_t wanted = *capacity == 0 ? 1024 : 2 * *capacity;
-    void *fresh = realloc(*array, (size_t)wanted * size);
-    if (fresh == NULL) {
-        fr_status status = fr_check_memory(ctx, false, (size_t)wanted * size);
-        return status != FR_OK ? status : FR_ERR_NO_MEMORY;
-    }
-    *array = fresh;
-    *capacity = wanted;
+    size_t bytes = (size_t)(b->ids.count + n) * sizeof *b->ids.data;
+    FR_TRY(fr_store_grow(b->ctx, &b->id_store, bytes));
+    FR_TRY(fr_store_grow(b->ctx, &b->flag_store, bytes));
+    b->ids.data = (int32_t *)(void *)b->id_store.data;
+    b->counted.data = (int32_t *)(void *)b->flag_store.data;
     return FR_OK;
+}
+
+static void add_id(builder *b, int32_t id, bool counted)
+{
+    b->ids.data[b->ids.count++] = id;
+    b->counted.data[b->counted.count++] = counted ? 1 : 0;
 }
 
 /* Ids of one sequence of a row. */
@@ -106,15 +107,14 @@ static fr_status add_tokens(builder *b, span s, int64_t n_cut, const int32_t *co
                             bool all_counted)
 {
     int64_t left = count_own(s) - n_cut;
+    FR_TRY(reserve_ids(b, s.n));
     for (int64_t i = s.first; i < s.first + s.n; i++) {
         bool own = s.of->own.data[i] != 0;
         left -= own;
         if (own && left < 0) {
             continue;
         }
-        FR_TRY(fr_ids_add(b->ctx, &b->ids, s.of->ids.data[i]));
-        FR_TRY(fr_ids_add(b->ctx, &b->counted,
-                          counted != NULL ? counted[i] : all_counted));
+        add_id(b, s.of->ids.data[i], counted != NULL ? counted[i] != 0 : all_counted);
     }
     return FR_OK;
 }
@@ -171,10 +171,9 @@ static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_
         return FR_OK;
     }
     n_cut = n_cut > 0 ? n_cut : 0;
-    void *array = b->examples;
-    FR_TRY(
-        grow(b->ctx, &array, sizeof *b->examples, b->n_examples, &b->example_capacity));
-    b->examples = array;
+    FR_TRY(fr_store_grow(b->ctx, &b->example_store,
+                         (size_t)(b->n_examples + 1) * sizeof *b->examples));
+    b->examples = (void *)b->example_store.data;
     b->examples[b->n_examples++] =
         (fr_table_example){b->n_rows, b->ids.count, target.n - n_cut};
     b->stats.n_examples++;
@@ -189,9 +188,9 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
 {
     int64_t n_cut = cut_of_source(b, row);
     int64_t n_source = row->source.ids.count - n_cut;
-    void *array = b->rows;
-    FR_TRY(grow(b->ctx, &array, sizeof *b->rows, b->n_rows, &b->row_capacity));
-    b->rows = array;
+    FR_TRY(fr_store_grow(b->ctx, &b->row_store,
+                         (size_t)(b->n_rows + 1) * sizeof *b->rows));
+    b->rows = (void *)b->row_store.data;
     int64_t first_id = b->ids.count;
     b->rows[b->n_rows] = (fr_table_row){first_id, n_source, b->n_examples, 0, line, 0};
     const int32_t *counted =
@@ -319,17 +318,17 @@ static uint8_t *append(uint8_t *to, const void *from, size_t bytes)
 
 /* Copy the grown arrays into one block. Its order is that of fr_table_view. A flag takes one byte here, though it grew
  * as an id. The digests in the header stay zero; the caller of fr_table_build fills them. */
-static fr_status make_block(const builder *b, uint8_t **out)
+static fr_status make_block(const builder *b, fr_store *out)
 {
     size_t bytes = fr_table_bytes(b->stats.n_rows, b->stats.n_examples, b->ids.count);
-    FR_TRY(fr_alloc(b->ctx, (int64_t)bytes, 1, out));
-    fr_table_header *header = (void *)*out;
+    FR_TRY(fr_store_grow(b->ctx, out, bytes));
+    fr_table_header *header = (void *)out->data;
     memcpy(header->magic, "FRTOKENS", sizeof header->magic);
     header->major = FR_TABLE_MAJOR;
     header->minor = FR_TABLE_MINOR;
     header->n_ids = b->ids.count;
     header->stats = b->stats;
-    uint8_t *next = *out + sizeof *header;
+    uint8_t *next = out->data + sizeof *header;
     next = append(next, b->rows, (size_t)b->stats.n_rows * sizeof *b->rows);
     next = append(next, b->examples, (size_t)b->stats.n_examples * sizeof *b->examples);
     next = append(next, b->ids.data, (size_t)b->ids.count * sizeof *b->ids.data);
@@ -341,7 +340,7 @@ static fr_status make_block(const builder *b, uint8_t **out)
 
 /* Read all rows of the file and turn them into a block. */
 static fr_status build(builder *b, fr_row_source *source, fr_bad_rows *bad,
-                       uint8_t **out)
+                       fr_store *out)
 {
     fr_row_reader reader;
     FR_TRY(fr_row_reader_init(b->ctx, b->params, FR_ROW_LEARN, &reader));
@@ -349,15 +348,15 @@ static fr_status build(builder *b, fr_row_source *source, fr_bad_rows *bad,
     FR_TRY(end_rows(b, &reader, bad, source));
     FR_TRY(check_result(b));
     FR_TRY(make_block(b, out));
-    return fr_table_find_sources(b->ctx, *out);
+    return fr_table_find_sources(b->ctx, out);
 }
 
 static void fini(builder *b)
 {
-    free(b->rows);
-    free(b->examples);
-    fr_ids_fini(&b->ids);
-    fr_ids_fini(&b->counted);
+    fr_store_close(&b->row_store);
+    fr_store_close(&b->example_store);
+    fr_store_close(&b->id_store);
+    fr_store_close(&b->flag_store);
 }
 
 static fr_status scan(builder *b, fr_row_source *source, fr_bad_rows *bad)
@@ -390,18 +389,22 @@ fr_status fr_dataset_scan(fr_ctx *ctx, const fr_data_params *params,
 }
 
 fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map *file,
-                         uint8_t **out)
+                         const char *folder, fr_store *out)
 {
-    builder b = {.ctx = ctx, .params = params};
+    builder b = {.ctx = ctx,
+                 .params = params,
+                 .row_store = {.folder = folder},
+                 .example_store = {.folder = folder},
+                 .id_store = {.folder = folder},
+                 .flag_store = {.folder = folder}};
     fr_bad_rows bad = {.skip = params->skip_bad_rows};
     fr_row_source *source = NULL;
-    *out = NULL;
+    *out = (fr_store){.folder = folder};
     FR_TRY(fr_row_source_open(ctx, params->path, (const char *)file->data, file->bytes,
                               &source));
     fr_status status = build(&b, source, &bad, out);
     if (status != FR_OK) {
-        free(*out);
-        *out = NULL;
+        fr_store_close(out);
     }
     fr_row_source_close(&source);
     fr_bad_rows_fini(&bad);

@@ -201,20 +201,22 @@ static fr_status open_tasks(fr_run_state *run)
     return FR_OK;
 }
 
-/* The first rank of each node tokenises and fills the cache; the others then map it. */
+/* Three turns. One rank of all tokenises and fills the cache in the run folder, which the nodes share. Then one rank of each node
+ * maps it, or tokenises where there is no cache that it can use; then the others. */
 static fr_status open_tasks_by_turns(fr_run_state *run)
 {
-    bool first = fr_group_node_rank(run->world) == 0;
+    enum { TURNS = 3 };
+    const bool first_here = fr_group_node_rank(run->world) == 0;
+    const int mine = fr_group_rank(run->world) == 0 ? 0 : first_here ? 1 : 2;
     fr_status status =
         fr_alloc(run->ctx, run->n_tasks, sizeof *run->tasks, &run->tasks);
-    if (status == FR_OK && first) {
-        status = open_tasks(run);
+    for (int turn = 0; turn < TURNS; turn++) {
+        if (status == FR_OK && turn == mine) {
+            status = open_tasks(run);
+        }
+        FR_TRY(fr_group_agree(run->world, status));
     }
-    FR_TRY(fr_group_agree(run->world, status));
-    if (!first) {
-        status = open_tasks(run);
-    }
-    return fr_group_agree(run->world, status);
+    return FR_OK;
 }
 
 /* One more than the last position that any row takes. It bounds the tables of positions for all tasks. */

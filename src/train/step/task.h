@@ -52,7 +52,7 @@ typedef struct fr_task_env {
 
 /**
  * Read what does not need the model's weights: the prefix length (from text, file or config) and the rows.
- * Rank 0 of the node fills the cache first: call once on it, barrier, then on the others.
+ * One rank fills the cache first: call on rank 0, barrier, then on one rank of each node, barrier, then on the others.
  */
 FR_MUST_CHECK fr_status fr_task_open(const fr_task_env *env,
                                      const fr_task_config *config, fr_task *out);
