@@ -82,6 +82,7 @@ static fr_status read_rows(evaluation *e)
 {
     FR_TRY(fr_references_read(&e->prompts, &e->inference, e->max_rows, &e->references));
     FR_TRY(fr_prompts_encode(&e->prompts, &e->inference));
+    fr_references_follow(&e->references, &e->prompts);
     return check_prefixes(e);
 }
 

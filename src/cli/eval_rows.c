@@ -116,7 +116,7 @@ static fr_status write_row(const fr_eval_rows *r, int64_t i, const json_t *refer
 static fr_status score_row(const fr_eval_rows *r, int64_t i, fr_eval_result *result,
                            FILE *out)
 {
-    const json_t *references = fr_references_of(r->references, r->prompts, i);
+    const json_t *references = r->references->rows[i].texts;
     const fr_generate_row *base =
         &r->answers->rows[r->answers->n_all - r->answers->n + i];
     fr_row_scores scores;

@@ -129,6 +129,10 @@ expect 0 mpirun -n 2 "$FORERUN" eval --generate "${how[@]}" --data "$work/bad.js
 grep -qE '^rows +2 \(2 left out\)$' "$work/out" || fail "$(cat "$work/out")"
 grep -o '"references":.*"scores"' "$work/skipped" | diff - <(printf '"references":["b"],"scores"\n"references":["c"],"scores"\n') ||
     fail "$(cat "$work/skipped")"
+# rows of a list share a line, and one of them cannot be encoded
+printf '[{"q": "a", "a": "b"}, {"q": 7, "a": "c"}, {"q": "d", "a": ["e", "f"]}]' >"$work/list.json"
+expect 0 "$FORERUN" eval --generate "${how[@]}" --data "$work/list.json" --fields source=q,target=a --on-error skip --output "$work/list"
+grep -o '"references":.*"scores"' "$work/list" | diff - <(printf '"references":["b"],"scores"\n"references":["e","f"],"scores"\n') || fail "$(cat "$work/list")"
 rm "$model/tokenizer.json" "$model/tokenizer_config.json"
 refused 3 "has no tokenizer that can be used" --generate --data "$work/forms.jsonl" --output "$work/none"
 echo "answers are scored, on one rank as on two"

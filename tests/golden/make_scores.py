@@ -19,7 +19,7 @@ TEXTS = [
     "find . -type f -name \"*.c\"", "find . -name '*.c' -type f", "ls -la | grep foo > out.txt", "a.b,c", "1.5,2", "1,000.5", ".5", "5.",
     "a.,.b", "..", "...", "1..2", "1-2", "1--2", "a-b", "-1", "x-\ny", "x\ny", "R&D", "&amp;lt;", "&quot;x&quot; &lt;b&gt;", "&amp;amp;quot;",
     "<skipped>a<skipped>", "<skip<skipped>ped>", "it's", "{x}~|`^_[y]\\", "(a)*+,-/:;<=>?@", "$5 %6 #7 !8 \"9\"",
-    "\u0130stanbul K", "\u212aelvin 3\u212a", "na\u00efve caf\u00e9", "nai\u0308ve cafe\u0301", "\u4e2d\u6587\uff0c\u6d4b\u8bd5\u3002",
+    "\u0130stanbul K", "i stanbul 3k", "\u0130stanbul 3\u212a", "\u212aelvin 3\u212a", "na\u00efve caf\u00e9", "nai\u0308ve cafe\u0301", "\u4e2d\u6587\uff0c\u6d4b\u8bd5\u3002",
     "\u65e5\u672c\u8a9e.\u30c6\u30b9\u30c8,1", "\ud83d\ude00 ok \ud83d\udc4d\ud83c\udffd".encode("utf-16", "surrogatepass").decode("utf-16"),
     "a\u00a0b\u2003c\u3000d\u2028e\u0085f\u001cg\u200bh\u180ei", "\u00a0x\u00a0", "\u0661\u0662.\u0663", "\u00bd.5", "\u00e9.\u00e9,\u00e9",
     "x" * 40, "ab " * 30, "a a a a a b a a a a a", "the the the the the the the", "one two three four", "one two three", "four three two one",
@@ -56,7 +56,7 @@ def main():
         row.update({"answer": answer, "references": references, "tokens_13a": libraries.tokens(answer),
                     "bleu": libraries.corpus_scores([(answer, references)])["bleu"]})
         out["rows"].append(row)
-    for first, end in ((0, len(rows)), (0, 60), (60, 119), (119, 169), (169, len(rows))):
+    for first, end in ((0, len(rows)), (0, 62), (62, 123), (123, 173), (173, len(rows))):
         out["corpora"].append({"first": first, "end": end, **libraries.corpus_scores(rows[first:end])})
     with open(PATH, "w", encoding="utf-8") as file:
         lines = ",\n".join(json.dumps(row) for row in out["rows"])

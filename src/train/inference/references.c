@@ -1,5 +1,5 @@
 /* What a row expects is read from its object while that exists: after it is parsed and before it is encoded. Encoding may remove
- * further rows, so that a row's references are found by its line. */
+ * further rows; a row is known again by where its text lies, since rows of a list may share a line. */
 #include "train/inference/references.h"
 
 #include "base/mem.h"
@@ -193,7 +193,7 @@ static fr_status read_all(fr_prompts *prompts, const fr_inference *inference,
         prompts->rows[i] = (fr_prompt){0};
         if (status == FR_OK) {
             prompts->rows[n_kept++] = row;
-            out->rows[out->n++] = (fr_references){row.line, r.texts};
+            out->rows[out->n++] = (fr_references){row.text, r.texts};
         } else {
             drop_row(&row);
             json_decref(r.texts);
@@ -224,21 +224,20 @@ fr_status fr_references_read(fr_prompts *prompts, const fr_inference *inference,
     return read_all(prompts, inference, out);
 }
 
-const json_t *fr_references_of(const fr_reference_list *list, const fr_prompts *prompts,
-                               int64_t i)
+/* Both lists have the order of the file. */
+void fr_references_follow(fr_reference_list *list, const fr_prompts *prompts)
 {
-    int64_t low = 0;
-    int64_t high = list->n - 1;
-    int64_t line = prompts->rows[i].line;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (list->rows[middle].line < line) {
-            low = middle + 1;
+    int64_t n_kept = 0;
+    for (int64_t i = 0; i < list->n; i++) {
+        fr_references one = list->rows[i];
+        list->rows[i] = (fr_references){0};
+        if (n_kept < prompts->n && prompts->rows[n_kept].text == one.row) {
+            list->rows[n_kept++] = one;
         } else {
-            high = middle;
+            json_decref(one.texts);
         }
     }
-    return list->rows[low].texts;
+    list->n = n_kept;
 }
 
 void fr_references_fini(fr_reference_list *list)

@@ -15,11 +15,11 @@ enum { FR_REFERENCES_BYTES = 1 << 20 };
 
 /** References of one row. */
 typedef struct fr_references {
-    int64_t line;  /* of the row */
-    json_t *texts; /* a list of strings, at least one */
+    const char *row; /* fr_prompt.text of the row, by which it is known */
+    json_t *texts;   /* a list of strings, at least one */
 } fr_references;
 
-/** References of the rows of a file, by rising lines. */
+/** References of the rows of a file, in their order. */
 typedef struct fr_reference_list {
     int64_t n;
     fr_references *rows;
@@ -36,9 +36,8 @@ FR_MUST_CHECK fr_status fr_references_read(fr_prompts *prompts,
                                            const fr_inference *inference,
                                            int64_t max_rows, fr_reference_list *out);
 
-/** Those of row `i` of the encoded prompts. */
-const json_t *fr_references_of(const fr_reference_list *list, const fr_prompts *prompts,
-                               int64_t i);
+/** After fr_prompts_encode, which may have removed rows: those of rows[i] are those of prompts->rows[i]. */
+void fr_references_follow(fr_reference_list *list, const fr_prompts *prompts);
 
 void fr_references_fini(fr_reference_list *list);
 
