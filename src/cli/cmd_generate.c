@@ -22,8 +22,9 @@
 #include "cli/standard_input.h"
 #include "model/network/generate.h"
 #include "model/text/dialogue.h"
+#include "train/inference/answerer.h"
 #include "train/inference/prompts.h"
-#include "train/session/rank_share.h"
+#include "train/session/cache_share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +81,7 @@ typedef struct generation {
     int64_t n_answers; /* of each row */
     int64_t n_logprobs;
     fr_inference inference;
-    fr_generator *generator;
+    fr_answerer answerer;
     fr_prompts_params input;
     fr_prompts prompts;
     char *prompt_text; /* of standard input */
@@ -89,7 +90,6 @@ typedef struct generation {
     bool *ended;
     fr_answer_texts *streams;
     FILE *terminal; /* gets the only text as it comes; NULL: it is written whole */
-    uint8_t *never; /* [vocab_size] ids that are not chosen; NULL: none */
     int64_t n_written;
     fr_generate_times times;
     fr_answers *answers;
@@ -300,42 +300,21 @@ static int64_t max_positions(const generation *g)
     return more < arch->context_length - max ? max + more : arch->context_length;
 }
 
-/* What the keys and values of a batch may take: half of a rank's memory, since the weights and the activations need the rest;
- * half of what the weights left where the device has memory of its own. */
-static fr_status find_cache_bytes(generation *g)
-{
-    const fr_device *device = g->inference.session.device;
-    fr_rank_limits limits;
-    FR_TRY(fr_rank_limits_find(g->ctx, g->cli->world, g->inference.session.device_kind,
-                               g->params.own_products, &limits));
-    int64_t bytes = limits.device_is_apart ? fr_device_room(device) : limits.memory;
-    g->options.cache_bytes = bytes / 2;
-    return FR_OK;
-}
-
 /* Encodes the rows, loads the stage and sets what the generator needs. */
 static fr_status prepare(generation *g)
 {
     fr_session *s = &g->inference.session;
     FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
     FR_TRY(fr_inference_load(&g->inference, max_positions(g), 0.0));
-    FR_TRY(find_cache_bytes(g));
+    FR_TRY(fr_cache_share(g->ctx, g->cli->world, s, g->params.own_products,
+                          &g->options.cache_bytes));
     g->options.grown = row_grown;
     g->options.user = g;
     g->options.times = &g->times;
-    int64_t vocab_size = fr_weights_arch(s->weights)->vocab_size;
-    fr_ends_within(g->ctx, g->params.model, vocab_size, &s->ends);
-    g->options.ids.stop = s->ends.stop;
-    g->options.ids.n_stop = s->ends.n_stop;
-    fr_status status =
-        fr_tokens_textless(g->ctx, s->tokenizer, &s->ends, vocab_size, &g->never);
-    g->options.ids.never_V = g->never;
-    if (status == FR_OK) {
-        fr_generator_params params = {
-            .pipeline = s->grid.pipeline, .stage = s->stage, .link = s->link};
-        status = fr_generator_create(g->ctx, &params, &g->generator);
-    }
-    return fr_group_agree(g->cli->world, status);
+    FR_TRY(
+        fr_group_agree(g->cli->world, fr_answerer_open(&g->inference, &g->answerer)));
+    g->options.ids = g->answerer.ids;
+    return FR_OK;
 }
 
 /* Rank 0 finds which rows already have answers; all ranks start after them. */
@@ -402,7 +381,7 @@ static fr_status run(generation *g)
     FR_TRY(begin_answers(g));
     status = FR_OK;
     if (g->options.first < g->n_texts) {
-        status = fr_generate(g->generator, g->texts, g->n_texts, &g->options);
+        status = fr_generate(g->answerer.generator, g->texts, g->n_texts, &g->options);
     }
     fr_watch_busy(fr_group_watch(g->cli->world), "writing");
     FR_TRY(fr_group_agree(g->cli->world, status));
@@ -420,11 +399,10 @@ static void finish(generation *g)
     fr_sampling_fini(&g->sampling);
     free(g->input.content);
     free(g->prompt_text);
-    fr_generator_destroy(&g->generator);
+    fr_answerer_close(&g->answerer);
     fr_inference_close(&g->inference);
     free(g->texts);
     free(g->ended);
-    free(g->never);
     fr_prompts_fini(&g->prompts);
     free(g->template_text);
 }

@@ -18,7 +18,8 @@
 #include "serve/http.h"
 #include "serve/listen.h"
 #include "serve/peers.h"
-#include "train/session/rank_share.h"
+#include "train/inference/answerer.h"
+#include "train/session/cache_share.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -96,8 +97,7 @@ typedef struct server {
     fr_listen at;
     fr_keys *keys;
     fr_inference inference;
-    fr_generator *generator;
-    uint8_t *never;
+    fr_answerer answerer;
     fr_shelf *shelf;
     fr_serving *serving;
     fr_http *http;
@@ -220,33 +220,15 @@ static fr_status read_options(server *s)
 /* As `generate` divides memory: half for keys and values; here a quarter more for prefixes. */
 static fr_status find_memory(server *s)
 {
-    fr_session *session = &s->inference.session;
-    fr_rank_limits limits;
-    FR_TRY(fr_rank_limits_find(s->ctx, s->cli->world, session->device_kind,
-                               s->params.own_products, &limits));
-    int64_t bytes =
-        limits.device_is_apart ? fr_device_room(session->device) : limits.memory;
-    s->serving_params.generation.cache_bytes = bytes / 2;
+    int64_t half = 0;
+    FR_TRY(fr_cache_share(s->ctx, s->cli->world, &s->inference.session,
+                          s->params.own_products, &half));
+    s->serving_params.generation.cache_bytes = half;
     if (s->prefix_memory == 0) {
-        s->prefix_memory = bytes / 4;
+        s->prefix_memory = half / 2;
     }
     s->serving_params.prefix_bytes = s->prefix_memory;
     return FR_OK;
-}
-
-static fr_status make_generator(server *s)
-{
-    fr_session *session = &s->inference.session;
-    int64_t vocab_size = fr_weights_arch(session->weights)->vocab_size;
-    fr_ends_within(s->ctx, s->params.model, vocab_size, &session->ends);
-    FR_TRY(fr_tokens_textless(s->ctx, session->tokenizer, &session->ends, vocab_size,
-                              &s->never));
-    s->serving_params.generation.ids =
-        (fr_generate_ids){s->never, session->ends.stop, session->ends.n_stop};
-    fr_generator_params params = {.pipeline = session->grid.pipeline,
-                                  .stage = session->stage,
-                                  .link = session->link};
-    return fr_generator_create(s->ctx, &params, &s->generator);
 }
 
 /* How long a row may be: the table of positions is made for it. */
@@ -272,13 +254,15 @@ static fr_status load(server *s)
     s->context = find_context(s);
     FR_TRY(fr_inference_load(&s->inference, s->context, 0.0));
     FR_TRY(find_memory(s));
-    FR_TRY(fr_group_agree(s->cli->world, make_generator(s)));
+    FR_TRY(
+        fr_group_agree(s->cli->world, fr_answerer_open(&s->inference, &s->answerer)));
     fr_serving_params *p = &s->serving_params;
     p->world = s->cli->world;
     p->device = session->device;
     p->first_layer = session->first_layer;
     p->n_layers = session->n_layers;
-    p->generator = s->generator;
+    p->generator = s->answerer.generator;
+    p->generation.ids = s->answerer.ids;
     p->generation.capacity = s->context;
     FR_TRY(fr_peers_open(s->ctx, s->cli->world, session->nodes, &s->peers));
     return fr_serving_create(s->ctx, p, &s->serving);
@@ -407,12 +391,11 @@ static void finish(server *s)
     fr_http_stop(&s->http, FLUSH_SECONDS);
     fr_serving_destroy(&s->serving);
     fr_shelf_close(&s->shelf);
-    fr_generator_destroy(&s->generator);
+    fr_answerer_close(&s->answerer);
     fr_inference_close(&s->inference);
     fr_listen_close(&s->at);
     fr_keys_destroy(&s->keys);
     fr_peers_close(&s->peers);
-    free(s->never);
     free(s->name);
 }
 

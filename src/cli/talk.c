@@ -108,17 +108,10 @@ static fr_status open_prefixes(talk *t)
 /* A dialogue has one row, so its keys and values take what they need. */
 static fr_status prepare_generation(talk *t)
 {
-    fr_session *s = &t->inference.session;
-    int64_t vocab_size = fr_weights_arch(s->weights)->vocab_size;
-    fr_ends_within(t->ctx, t->params->inference.model, vocab_size, &s->ends);
-    FR_TRY(fr_tokens_textless(t->ctx, s->tokenizer, &s->ends, vocab_size, &t->never));
+    FR_TRY(fr_answerer_open(&t->inference, &t->answerer));
     t->options = (fr_generate_params){
-        .ids = {.never_V = t->never, .stop = s->ends.stop, .n_stop = s->ends.n_stop},
-        .batch = 1,
-        .cache_bytes = INT64_MAX};
-    fr_generator_params params = {
-        .pipeline = s->grid.pipeline, .stage = s->stage, .link = s->link};
-    return fr_generator_create(t->ctx, &params, &t->generator);
+        .ids = t->answerer.ids, .batch = 1, .cache_bytes = INT64_MAX};
+    return FR_OK;
 }
 
 static fr_status open_input(talk *t)
@@ -292,12 +285,11 @@ static fr_status converse(talk *t)
 static void close_all(talk *t)
 {
     fr_talk_input_close(&t->input);
-    fr_generator_destroy(&t->generator);
+    fr_answerer_close(&t->answerer);
     fr_inference_close(&t->inference);
     json_decref(t->messages);
     free(t->system);
     free(t->file);
-    free(t->never);
 }
 
 fr_status fr_talk(const fr_cli *cli, const fr_talk_params *params)

@@ -208,7 +208,7 @@ static fr_status generate(answer *a)
     options.user = a;
     a->n_interrupts = fr_signals_interrupts(t->cli->signals);
     fr_watch_busy(fr_group_watch(t->cli->world), NULL);
-    FR_TRY(fr_generate(t->generator, &a->row, 1, &options));
+    FR_TRY(fr_generate(t->answerer.generator, &a->row, 1, &options));
     FR_TRY(fr_text_stream_end(a->stream, &piece));
     FR_TRY(take_piece(a, piece));
     return take_piece(a, fr_text_of("\n"));

@@ -6,7 +6,7 @@
 
 #include "cli/talk.h"
 #include "cli/talk_input.h"
-#include "model/network/generate.h"
+#include "train/inference/answerer.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -23,10 +23,9 @@ typedef struct talk {
     fr_ctx *ctx;
     const fr_talk_params *params;
     fr_inference inference;
-    fr_generator *generator;
+    fr_answerer answerer;
     fr_generate_params options;
     int64_t context;      /* most positions of a dialogue */
-    uint8_t *never;       /* [vocab_size] ids that are not chosen; NULL: none */
     fr_talk_input *input; /* NULL on ranks other than 0 */
     bool colours;
     bool is_over;

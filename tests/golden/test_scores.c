@@ -1,4 +1,5 @@
 /* Scores of odd texts against sacrebleu and rouge-score; make_scores.py made scores.json. */
+#include "base/mem.h"
 #include "support/suite.h"
 #include "train/scores/scores.h"
 #include "train/scores/words.h"
@@ -91,16 +92,22 @@ static void each_corpus(void)
     json_decref(root);
 }
 
+static fr_status add_copy(fr_ctx *ctx, fr_words *words, fr_text text)
+{
+    char *copy = NULL;
+    FR_TRY(fr_alloc(ctx, (int64_t)text.bytes, 1, &copy));
+    memcpy(copy, text.data, text.bytes);
+    return fr_words_add(ctx, words, copy, text.bytes);
+}
+
 /* Tokens with one space between them, as the golden ones are. */
 static void join_tokens(char *text, size_t *bytes)
 {
     fr_words words = {0};
+    fr_symbols symbols;
     size_t n = 0;
-    char *copy = malloc(*bytes + 1);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
-    memcpy(copy, text, *bytes);
-    FR_ASSERT_OK(fr_words_begin(fr_test_ctx(), &words, 1));
-    FR_ASSERT_OK(fr_words_add(fr_test_ctx(), &words, copy, *bytes));
+    FR_ASSERT_OK(fr_words_of(fr_test_ctx(), add_copy, (fr_text){text, *bytes}, NULL, 0,
+                             &words, &symbols));
     for (int64_t i = 0; i < words.n; i++) {
         if (i > 0) {
             text[n++] = ' ';

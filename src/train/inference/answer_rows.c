@@ -61,22 +61,6 @@ static int64_t max_positions(const fr_answer_rows *rows, const fr_prompts *promp
     return max_new_tokens < context - given ? given + max_new_tokens : context;
 }
 
-/* The ids that end an answer and those that are never chosen, as with `forerun generate`. */
-static fr_status create_generator(fr_inference *inference, fr_answer_rows *out,
-                                  fr_generate_ids *ids)
-{
-    fr_session *s = &inference->session;
-    int64_t vocab_size = fr_weights_arch(s->weights)->vocab_size;
-    fr_generator_params params = {
-        .pipeline = s->grid.pipeline, .stage = s->stage, .link = s->link};
-    fr_ends_within(inference->ctx, inference->params->model, vocab_size, &s->ends);
-    FR_TRY(fr_tokens_textless(inference->ctx, s->tokenizer, &s->ends, vocab_size,
-                              &out->never_V));
-    *ids = (fr_generate_ids){
-        .never_V = out->never_V, .stop = s->ends.stop, .n_stop = s->ends.n_stop};
-    return fr_generator_create(inference->ctx, &params, &out->generator);
-}
-
 fr_status fr_answer_rows_make(fr_inference *inference, fr_prompts *prompts,
                               const fr_answer_rows_params *params, fr_answer_rows *out)
 {
@@ -94,19 +78,18 @@ fr_status fr_answer_rows_make(fr_inference *inference, fr_prompts *prompts,
         0.0));
     FR_TRY(fr_cache_share(ctx, params->world, &inference->session,
                           inference->params->own_products, &options.cache_bytes));
-    FR_TRY(
-        fr_group_agree(params->world, create_generator(inference, out, &options.ids)));
-    status = fr_generate(out->generator, out->rows, out->n_all, &options);
+    FR_TRY(fr_group_agree(params->world, fr_answerer_open(inference, &out->answerer)));
+    options.ids = out->answerer.ids;
+    status = fr_generate(out->answerer.generator, out->rows, out->n_all, &options);
     return fr_group_agree(params->world, status);
 }
 
 void fr_answer_rows_fini(fr_answer_rows *rows)
 {
-    fr_generator_destroy(&rows->generator);
+    fr_answerer_close(&rows->answerer);
     for (int64_t i = 0; i < rows->n_all; i++) {
         fr_generate_row_fini(&rows->rows[i]);
     }
     free(rows->rows);
-    free(rows->never_V);
     *rows = (fr_answer_rows){0};
 }

@@ -6,7 +6,7 @@
 #ifndef FR_TRAIN_INFERENCE_ANSWER_ROWS_H
 #define FR_TRAIN_INFERENCE_ANSWER_ROWS_H
 
-#include "model/network/generate.h"
+#include "train/inference/answerer.h"
 #include "train/inference/prompts.h"
 
 typedef struct fr_answer_rows_params {
@@ -24,8 +24,7 @@ typedef struct fr_answer_rows {
     /* [n_all] after the prefixes' answers those of the base alone */
     fr_generate_row *rows;
     fr_generate_times times;
-    fr_generator *generator;
-    uint8_t *never_V;
+    fr_answerer answerer;
 } fr_answer_rows;
 
 /**

@@ -215,16 +215,8 @@ fr_status fr_rouge_l(fr_ctx *ctx, fr_text answer, const fr_text *references, int
 {
     fr_words words = {0};
     fr_symbols symbols;
-    fr_status status = fr_words_begin(ctx, &words, n + 1);
-    if (status == FR_OK) {
-        status = add_text(ctx, &words, answer);
-    }
-    for (int64_t i = 0; i < n && status == FR_OK; i++) {
-        status = add_text(ctx, &words, references[i]);
-    }
-    if (status == FR_OK) {
-        status = fr_words_number(ctx, &words, &symbols);
-    }
+    fr_status status =
+        fr_words_of(ctx, add_text, answer, references, n, &words, &symbols);
     if (status == FR_OK) {
         status = score(ctx, &words, &symbols, out);
     }

@@ -66,7 +66,7 @@ void fr_words_fini(fr_words *words)
     *words = (fr_words){0};
 }
 
-fr_status fr_words_begin(fr_ctx *ctx, fr_words *words, int64_t n_texts)
+static fr_status begin(fr_ctx *ctx, fr_words *words, int64_t n_texts)
 {
     words->texts_capacity = n_texts;
     FR_TRY(fr_alloc(ctx, n_texts, sizeof *words->ends, &words->ends));
@@ -122,7 +122,7 @@ static int by_bytes(const void *a, const void *b)
     return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-fr_status fr_words_number(fr_ctx *ctx, fr_words *words, fr_symbols *out)
+static fr_status number(fr_ctx *ctx, fr_words *words, fr_symbols *out)
 {
     const fr_text **sorted = NULL;
     FR_TRY(fr_alloc(ctx, words->n, sizeof *words->numbers, &words->numbers));
@@ -141,6 +141,18 @@ fr_status fr_words_number(fr_ctx *ctx, fr_words *words, fr_symbols *out)
     free(sorted);
     *out = (fr_symbols){words->n_texts, words->ends, words->numbers};
     return FR_OK;
+}
+
+fr_status fr_words_of(fr_ctx *ctx, fr_words_adder *add, fr_text answer,
+                      const fr_text *references, int64_t n, fr_words *words,
+                      fr_symbols *out)
+{
+    FR_TRY(begin(ctx, words, n + 1));
+    FR_TRY(add(ctx, words, answer));
+    for (int64_t i = 0; i < n; i++) {
+        FR_TRY(add(ctx, words, references[i]));
+    }
+    return number(ctx, words, out);
 }
 
 int64_t fr_symbols_count(const fr_symbols *s, int64_t t)

@@ -27,7 +27,7 @@ typedef struct fr_words {
     int64_t *ends;
     char **buffers; /* [n_texts] what the words lie in */
     int64_t n_numbers;
-    uint32_t *numbers; /* [n] from 0 up to n_numbers; after fr_words_number */
+    uint32_t *numbers; /* [n] from 0 up to n_numbers; after fr_words_of */
 } fr_words;
 
 /** The length of the character at the start of a text of at least one byte, and its code point. A byte that begins none is
@@ -38,13 +38,15 @@ bool fr_is_white_in_python(uint32_t code);
 /** The text without such white space at its beginning and its end. */
 fr_text fr_text_strip(fr_text text);
 
-/** Room for that many texts, before the first. */
-FR_MUST_CHECK fr_status fr_words_begin(fr_ctx *ctx, fr_words *words, int64_t n_texts);
+/** Adds a text by fr_words_add. */
+typedef fr_status fr_words_adder(fr_ctx *ctx, fr_words *words, fr_text text);
+/** The words of an answer and its n references. @param out  borrows from the words, which are released after a failure too */
+FR_MUST_CHECK fr_status fr_words_of(fr_ctx *ctx, fr_words_adder *add, fr_text answer,
+                                    const fr_text *references, int64_t n,
+                                    fr_words *words, fr_symbols *out);
 /** The next text: what stands between white space are its words. @param buffer  from fr_alloc; the words own it, on failure too */
 FR_MUST_CHECK fr_status fr_words_add(fr_ctx *ctx, fr_words *words, char *buffer,
                                      size_t bytes);
-/** After all texts. @param out  borrows from the words */
-FR_MUST_CHECK fr_status fr_words_number(fr_ctx *ctx, fr_words *words, fr_symbols *out);
 void fr_words_fini(fr_words *words);
 
 /** How many symbols text `t` has, and where they begin. */
