@@ -11,9 +11,9 @@ set -euo pipefail
 
 declare -A sets=(
     [build]="gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev
-             libcsv-dev libjansson-dev libpcre2-dev libssl-dev libutf8proc-dev libyaml-dev python3
-             procps"
-    [test]="libcunit1-dev g++ binutils iproute2 util-linux"
+             libcsv-dev libedit-dev libjansson-dev libmicrohttpd-dev libpcre2-dev libssl-dev libutf8proc-dev libyaml-dev
+             python3 procps"
+    [test]="libcunit1-dev g++ binutils curl iproute2 tmux util-linux"
     [check]="clang libomp-dev"
     [model]="python3-pip ca-certificates"
 )

@@ -18,14 +18,20 @@ static bool may_follow(unsigned char first, unsigned char second)
     return second >= low && second <= high;
 }
 
+/* Bytes of a character that begins with this one; 1 if none of several bytes does. */
+static size_t whole_bytes(unsigned char first)
+{
+    return first >= 0xC2 && first <= 0xDF   ? 2
+           : first >= 0xE0 && first <= 0xEF ? 3
+           : first >= 0xF0 && first <= 0xF4 ? 4
+                                            : 1;
+}
+
 /* Bytes at `text`, which does not begin with a whole character, that one U+FFFD stands for. */
 static size_t broken_bytes(const char *text, size_t bytes)
 {
     const unsigned char *byte = (const unsigned char *)text;
-    size_t whole = byte[0] >= 0xC2 && byte[0] <= 0xDF   ? 2
-                   : byte[0] >= 0xE0 && byte[0] <= 0xEF ? 3
-                   : byte[0] >= 0xF0 && byte[0] <= 0xF4 ? 4
-                                                        : 1;
+    size_t whole = whole_bytes(byte[0]);
     size_t n = 1;
     if (whole > 1 && bytes > 1 && may_follow(byte[0], byte[1])) {
         n = 2;
@@ -77,4 +83,21 @@ fr_status fr_utf8_repair(fr_ctx *ctx, char **text, size_t *bytes, int64_t *n_rep
     *text = repaired;
     *bytes = needed;
     return FR_OK;
+}
+
+/* The last step of a repair tells: what is broken, reaches the end and is shorter than its first byte says. */
+size_t fr_utf8_open_bytes(const char *text, size_t bytes)
+{
+    size_t open = 0;
+    while (bytes > 0) {
+        uint32_t code = 0;
+        size_t step = fr_utf8_next(text, bytes, &code);
+        bool is_broken = step == 0;
+        step = is_broken ? broken_bytes(text, bytes) : step;
+        bool may_go_on = step < whole_bytes((unsigned char)text[0]);
+        open = is_broken && step == bytes && may_go_on ? step : 0;
+        text += step;
+        bytes -= step;
+    }
+    return open;
 }

@@ -23,4 +23,8 @@
 FR_MUST_CHECK fr_status fr_utf8_repair(fr_ctx *ctx, char **text, size_t *bytes,
                                        int64_t *n_replaced);
 
+/** Bytes at the end of a text that begin a character and may be completed by bytes that follow; 0 to 3. What stands before them is
+ * repaired in the same way whatever follows. */
+size_t fr_utf8_open_bytes(const char *text, size_t bytes);
+
 #endif

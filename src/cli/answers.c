@@ -328,11 +328,17 @@ static const char *name_of(const fr_answers *a)
                                     : "standard output";
 }
 
+static fr_answer_form form_of(const fr_answers *a)
+{
+    return (fr_answer_form){a->tokenizer, a->params.stops, a->params.n_stops};
+}
+
 static fr_status write_text(fr_answers *a, const fr_ids *ids)
 {
+    const fr_answer_form form = form_of(a);
     char *text = NULL;
     size_t bytes = 0;
-    FR_TRY(fr_answer_text(a->ctx, a->tokenizer, ids, &text, &bytes));
+    FR_TRY(fr_answer_text(a->ctx, &form, ids, &text, &bytes));
     FILE *out = a->direct;
     fr_status status = FR_OK;
     if (out != NULL) {
@@ -347,13 +353,14 @@ static fr_status write_text(fr_answers *a, const fr_ids *ids)
 /* If the line cannot be written whole, for example on a full disk, the file is cut back to its last whole line. */
 static fr_status write_row(fr_answers *a, int64_t index, const fr_ids *ids)
 {
+    const fr_answer_form form = form_of(a);
     char *row = NULL;
     char *line = NULL;
     size_t row_bytes = 0;
     size_t bytes = 0;
     FR_TRY(a->params.row(a->params.user, index, &row, &row_bytes));
     fr_status status =
-        fr_answer_line(a->ctx, a->tokenizer, row, row_bytes, ids, &line, &bytes);
+        fr_answer_line(a->ctx, &form, row, row_bytes, ids, &line, &bytes);
     if (status == FR_OK) {
         status = fr_write_line(a->ctx, a->direct != NULL ? fileno(a->direct) : a->file,
                                name_of(a), line, bytes);

@@ -19,13 +19,17 @@
 typedef struct fr_answers fr_answers;
 
 typedef struct fr_answers_params {
-    const char *path; /* of the output; NULL: standard output */
-    bool resume;      /* continue from OUT.part if it exists */
-    bool overwrite;   /* start again, even if OUT.part holds answers */
-    bool is_text;     /* answers are texts alone, not rows */
+    const char *path;         /* of the output; NULL: standard output */
+    bool resume;              /* continue from OUT.part if it exists */
+    bool overwrite;           /* start again, even if OUT.part holds answers */
+    bool is_text;             /* answers are texts alone, not rows */
+    bool has_logprobs;        /* rows get a member "logprobs" once they are answered */
+    const char *const *stops; /* [n_stops] texts before which an answer's text ends */
+    int64_t n_stops;
     /**
      * The object of row `index` as text: from '{' to '}', one line, valid UTF-8, without the members "generated" and
-     * "generated_ids". Called on rank 0 alone, not where answers are texts alone.
+     * "generated_ids". Called on rank 0 alone, not where answers are texts alone. With has_logprobs, and only when the row is written,
+     * its last member is "logprobs", a list with an object for each id.
      * @param[out] text  from malloc or fr_alloc; the caller frees
      */
     fr_status (*row)(void *user, int64_t index, char **text, size_t *bytes);
@@ -69,14 +73,21 @@ FR_MUST_CHECK fr_status fr_answers_close(fr_answers **answers);
 
 /* ---- for the tests, and among answers*.c ------------------------------------------------------ */
 
+/** How ids become a text. */
+typedef struct fr_answer_form {
+    const fr_tokenizer *tokenizer; /* NULL: there are ids alone */
+    const char *const *stops;
+    int64_t n_stops;
+} fr_answer_form;
+
 /** The line of an answer, without newline: the row with "generated" (where there is a tokenizer) and "generated_ids". What
  * the ids decode to is made valid UTF-8. @param row  as fr_answers_params says   @param[out] line  the caller frees */
-FR_MUST_CHECK fr_status fr_answer_line(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+FR_MUST_CHECK fr_status fr_answer_line(fr_ctx *ctx, const fr_answer_form *form,
                                        const char *row, size_t row_bytes,
                                        const fr_ids *ids, char **line, size_t *bytes);
 
-/** Text of ids, special tokens left out, valid UTF-8; NULL without tokenizer. The caller frees. */
-FR_MUST_CHECK fr_status fr_answer_text(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+/** Text of ids up to a stop, special tokens left out, valid UTF-8; NULL without tokenizer. The caller frees. */
+FR_MUST_CHECK fr_status fr_answer_text(fr_ctx *ctx, const fr_answer_form *form,
                                        const fr_ids *ids, char **text, size_t *bytes);
 
 /** The ids at the end of an answer's line; false if there are none. May append some all the same. */

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "cli/answers.h"
+#include "model/text/text_stream.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -22,18 +23,55 @@
 static const char IDS[] = "\"generated_ids\":[";
 enum { IDS_BYTES = sizeof IDS - 1 };
 
+/* What all pieces of a stream are together. */
+static fr_status write_pieces(fr_text_stream *stream, const fr_ids *ids, FILE *out)
+{
+    fr_text piece;
+    bool stopped = false;
+    for (int64_t i = 0; i < ids->count; i++) {
+        FR_TRY(fr_text_stream_add(stream, ids->data[i], &piece, &stopped));
+        (void)fwrite(piece.data, 1, piece.bytes, out);
+    }
+    FR_TRY(fr_text_stream_end(stream, &piece));
+    (void)fwrite(piece.data, 1, piece.bytes, out);
+    return FR_OK;
+}
+
+static fr_status text_until_stop(fr_ctx *ctx, const fr_answer_form *form,
+                                 const fr_ids *ids, char **text, size_t *bytes)
+{
+    fr_text_stream *stream = NULL;
+    FR_TRY(
+        fr_text_stream_open(ctx, form->tokenizer, form->stops, form->n_stops, &stream));
+    FILE *out = open_memstream(text, bytes);
+    fr_status status = fr_check_memory(ctx, out != NULL, 1);
+    if (status == FR_OK) {
+        status = write_pieces(stream, ids, out);
+        bool good = ferror(out) == 0;
+        good = fclose(out) == 0 && good;
+        status = fr_first_failure(status, fr_check_memory(ctx, good, *bytes));
+    }
+    fr_text_stream_close(&stream);
+    return status;
+}
+
 /* Ids may end in the middle of a character, so the text is repaired to valid UTF-8. Without a tokenizer it is NULL. */
-fr_status fr_answer_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const fr_ids *ids,
+fr_status fr_answer_text(fr_ctx *ctx, const fr_answer_form *form, const fr_ids *ids,
                          char **text, size_t *bytes)
 {
+    fr_status status = FR_OK;
     *text = NULL;
     *bytes = 0;
-    if (tokenizer == NULL) {
+    if (form->tokenizer == NULL) {
         return FR_OK;
     }
-    FR_TRY(
-        fr_tokenizer_decode(ctx, tokenizer, ids->data, ids->count, true, text, bytes));
-    fr_status status = fr_utf8_repair(ctx, text, bytes, NULL);
+    if (form->n_stops > 0) {
+        status = text_until_stop(ctx, form, ids, text, bytes);
+    } else {
+        FR_TRY(fr_tokenizer_decode(ctx, form->tokenizer, ids->data, ids->count, true,
+                                   text, bytes));
+        status = fr_utf8_repair(ctx, text, bytes, NULL);
+    }
     if (status != FR_OK) {
         free(*text);
         *text = NULL;
@@ -81,7 +119,7 @@ static bool write_line(FILE *out, const char *row, size_t row_bytes, const char 
     return good && ferror(out) == 0;
 }
 
-fr_status fr_answer_line(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *row,
+fr_status fr_answer_line(fr_ctx *ctx, const fr_answer_form *form, const char *row,
                          size_t row_bytes, const fr_ids *ids, char **line,
                          size_t *bytes)
 {
@@ -89,7 +127,7 @@ fr_status fr_answer_line(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char 
     size_t text_bytes = 0;
     *line = NULL;
     *bytes = 0;
-    FR_TRY(fr_answer_text(ctx, tokenizer, ids, &text, &text_bytes));
+    FR_TRY(fr_answer_text(ctx, form, ids, &text, &text_bytes));
     FILE *out = open_memstream(line, bytes);
     bool good = out != NULL && write_line(out, row, row_bytes, text, text_bytes, ids);
     good = out != NULL && fclose(out) == 0 && good;
@@ -151,31 +189,54 @@ static bool may_be_chosen(const fr_tokenizer *tokenizer, const fr_ids *ids)
     return yes;
 }
 
+/* Whether a line is `wanted` with a list of logarithms, one for each id, between the row's members, whose bytes are known, and
+ * the text. Their values cannot be told from other ones. */
+static bool has_logprobs_within(const char *line, size_t bytes, const char *wanted,
+                                size_t wanted_bytes, size_t members, int64_t n_ids)
+{
+    size_t rest = wanted_bytes - members; /* behind what is put in */
+    if (bytes < wanted_bytes || memcmp(line, wanted, members) != 0 ||
+        memcmp(line + bytes - rest, wanted + members, rest) != 0) {
+        return false;
+    }
+    json_t *object =
+        json_loadb(line, bytes, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+    const json_t *list = json_object_get(object, "logprobs");
+    bool good = json_is_array(list) && json_array_size(list) == (size_t)n_ids;
+    json_decref(object);
+    return good;
+}
+
 /* Whether a line is the answer to its row: the bytes that would be written for the ids in it. */
 static fr_status is_answer(fr_ctx *ctx, const fr_answers_params *params,
-                           const fr_tokenizer *tokenizer, int64_t index,
-                           const char *line, size_t bytes, bool *yes)
+                           const fr_tokenizer *tokenizer, int64_t index, fr_text line,
+                           bool *yes)
 {
+    const fr_answer_form form = {tokenizer, params->stops, params->n_stops};
     fr_ids ids = {0};
     char *row = NULL;
     char *wanted = NULL;
     size_t row_bytes = 0;
     size_t wanted_bytes = 0;
     *yes = false;
-    fr_status status = fr_answer_ids(ctx, line, bytes, &ids, yes);
+    fr_status status = fr_answer_ids(ctx, line.data, line.bytes, &ids, yes);
     *yes = *yes && may_be_chosen(tokenizer, &ids);
     if (status == FR_OK && *yes) {
         status = params->row(params->user, index, &row, &row_bytes);
     }
     if (status == FR_OK && *yes) { /* cheap, before the ids are decoded */
-        *yes = row_bytes > 0 && row_bytes <= bytes &&
-               memcmp(line, row, row_bytes - 1) == 0;
+        *yes = row_bytes > 0 && row_bytes <= line.bytes &&
+               memcmp(line.data, row, row_bytes - 1) == 0;
     }
     if (status == FR_OK && *yes) {
-        status = fr_answer_line(ctx, tokenizer, row, row_bytes, &ids, &wanted,
-                                &wanted_bytes);
-        *yes =
-            wanted != NULL && wanted_bytes == bytes && memcmp(wanted, line, bytes) == 0;
+        status =
+            fr_answer_line(ctx, &form, row, row_bytes, &ids, &wanted, &wanted_bytes);
+    }
+    if (status == FR_OK && *yes && params->has_logprobs) {
+        *yes = has_logprobs_within(line.data, line.bytes, wanted, wanted_bytes,
+                                   row_bytes - 1, ids.count);
+    } else if (status == FR_OK && *yes) {
+        *yes = wanted_bytes == line.bytes && memcmp(wanted, line.data, line.bytes) == 0;
     }
     free(row);
     free(wanted);
@@ -202,8 +263,8 @@ fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
                            params->path, (long long)out->n_lines);
         }
         if (out->n_lines < n_rows && !params->is_text) {
-            FR_TRY(is_answer(ctx, params, tokenizer, out->n_lines, data + at, length,
-                             &good));
+            FR_TRY(is_answer(ctx, params, tokenizer, out->n_lines,
+                             (fr_text){data + at, length}, &good));
         }
         out->n_lines++;
         at += length + 1;

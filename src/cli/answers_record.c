@@ -18,6 +18,9 @@ static const char VERSION[] = "the version of Forerun: ";
 static const char ARITHMETIC[] = "the arithmetic: ";
 /* Stands for the arithmetic in records from before arithmetics had names. */
 static const char ISA[] = "the instruction set: ";
+/* Options that came later: there is a line only where one is not at its default, so that earlier records hold still. */
+static const char *const LATER[] = {"--min-p", "--repetition-penalty", "--stop", "--n",
+                                    "--logprobs"};
 static const char EPS[] = "the epsilon of the model's norms";
 
 void fr_record_init(fr_record *record)
@@ -177,6 +180,37 @@ static void add_options(fr_record *record, const fr_inference_params *params,
     add_int(record, "--seed", (int64_t)options->sample.seed);
 }
 
+static fr_status add_stop_texts(fr_ctx *ctx, fr_digest *digest, const void *argument)
+{
+    const fr_record_options *options = argument;
+    for (int64_t i = 0; i < options->n_stops; i++) {
+        FR_TRY(add_text_to(ctx, digest, options->stops[i]));
+    }
+    return FR_OK;
+}
+
+/* In the order of LATER. */
+static fr_status add_later_options(fr_ctx *ctx, fr_record *record,
+                                   const fr_record_options *options)
+{
+    if (options->sample.min_p > 0.0) {
+        add_real(record, LATER[0], options->sample.min_p);
+    }
+    if (fr_sample_penalises(&options->sample)) {
+        add_real(record, LATER[1], options->sample.repetition_penalty);
+    }
+    if (options->n_stops > 0) {
+        FR_TRY(add_digest_of(ctx, record, LATER[2], add_stop_texts, options));
+    }
+    if (options->n_answers > 1) {
+        add_int(record, LATER[3], options->n_answers);
+    }
+    if (options->n_logprobs > 0) {
+        add_int(record, LATER[4], options->n_logprobs - 1);
+    }
+    return FR_OK;
+}
+
 /* The order of the lines is part of the format, since fr_record_check compares them one after the other. The epsilon
  * came later than the other lines; a kept record without it is still accepted. */
 fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
@@ -189,6 +223,7 @@ fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
     fr_record_add(out, "the arithmetic",
                   fr_device_arithmetic(inference->session.device));
     add_options(out, inference->params, options);
+    FR_TRY(add_later_options(ctx, out, options));
     FR_TRY(add_digest_of(ctx, out, "--template", add_template, inference));
     FR_TRY(add_digest_of(ctx, out, "the model", add_model, inference));
     FR_TRY(add_digest_of(ctx, out, "the prefix", add_prefixes, inference));
@@ -243,10 +278,37 @@ static int shown(size_t bytes)
     return bytes < SHOWN ? (int)bytes : SHOWN;
 }
 
+static bool begins_with(piece line, const char *name)
+{
+    return line.bytes >= strlen(name) && memcmp(line.text, name, strlen(name)) == 0;
+}
+
+/* The option that came later and that only one of two lines tells; NULL: none. */
+static const char *only_one_tells(piece old, piece new)
+{
+    const char *found = NULL;
+    for (size_t i = 0; i < sizeof LATER / sizeof *LATER && found == NULL; i++) {
+        char name[VALUE_BYTES];
+        (void)snprintf(name, sizeof name, "%s: ", LATER[i]);
+        found = begins_with(old, name) != begins_with(new, name) ? LATER[i] : NULL;
+    }
+    return found;
+}
+
 /* Lines with different names cannot be set against each other, so that message names the record itself. */
 static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
 {
     size_t n = name_bytes(old, new);
+    const char *option = n == 0 ? only_one_tells(old, new) : NULL;
+    if (option != NULL) {
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "cannot continue from %s: %s differs from what its answers were "
+                       "made with (at its default %s); use what they were made with, "
+                       "or start again with --overwrite",
+                       part, option,
+                       begins_with(old, option) ? "now, but not then"
+                                                : "then, but not now");
+    }
     if (n == 0) {
         return FR_FAIL(ctx, FR_ERR_ARG,
                        "cannot continue from %s: its record %s.info is damaged or of "
@@ -259,11 +321,6 @@ static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
                    "start again with --overwrite",
                    part, (int)(n - 2), new.text, shown(old.bytes - n), old.text + n,
                    shown(new.bytes - n), new.text + n);
-}
-
-static bool begins_with(piece line, const char *name)
-{
-    return line.bytes >= strlen(name) && memcmp(line.text, name, strlen(name)) == 0;
 }
 
 static bool may_differ(piece was, piece is)

@@ -31,6 +31,10 @@ typedef struct fr_record_options {
     fr_sample_params sample;
     int64_t max_new_tokens;
     fr_generate_ids ids;
+    int64_t n_answers;        /* of each row */
+    int64_t n_logprobs;       /* as in fr_generate_row */
+    const char *const *stops; /* [n_stops] */
+    int64_t n_stops;
 } fr_record_options;
 
 /** Everything but the rows themselves: `version` of Forerun, model, prefixes, options, ids of the prompts. Local; once the base is loaded. */

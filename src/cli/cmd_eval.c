@@ -1,4 +1,5 @@
-/* `forerun eval`: the loss of a base on rows, with or without a prefix.
+/* `forerun eval`: the loss of a base on rows, with or without a prefix; with --generate, scores of its answers
+ * (eval_generate.h).
  *
  * The base and the prefix are opened before the rows, since the tokenizer, the template and the end-of-text rule come
  * from them. The rows are read before the weights: how long the longest one is and how many tokens have a target decide
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "base/output.h"
 #include "cli/commands.h"
+#include "cli/eval_generate.h"
 #include "cli/inference_options.h"
 #include "train/step/evaluate.h"
 
@@ -28,6 +30,17 @@ static const fr_option OPTIONS[] = {
     {"stages", "N", "pipeline stages under mpirun (default: as few as memory allows)"},
     {"microbatch-tokens", "N", "largest microbatch in token rows (default 1024)"},
     {"rows-out", "FILE", "write one JSON line for each example: line, target, nats"},
+    {"generate", NULL,
+     "answer the rows and score the answers by their targets (exact match, ROUGE-L, "
+     "BLEU, chrF) instead of computing the loss"},
+    {"output", "FILE.jsonl",
+     "with --generate: write the rows with answers, references and scores"},
+    {"with-base", NULL,
+     "with --generate: also answer with the base alone, to the same prompts"},
+    {"max-new-tokens", "N",
+     "with --generate: largest number of tokens of an answer (default 128)"},
+    {"batch", "N",
+     "with --generate: largest number of rows computed together (default 16)"},
     {"json", NULL, "print one JSON object"},
     {NULL, NULL, NULL},
 };
@@ -36,7 +49,8 @@ const fr_command FR_EVAL_COMMAND = {
     "eval",
     "",
     0,
-    "print loss and perplexity of a base, with or without a prefix; runs under mpirun",
+    "print loss and perplexity of a base, or scores of its answers, with or without a "
+    "prefix; runs under mpirun",
     OPTIONS,
     NULL};
 
@@ -56,10 +70,25 @@ typedef struct evaluation {
     fr_evaluation result;
 } evaluation;
 
+static fr_status check_options(const evaluation *e)
+{
+    static const char *const ANSWERS[] = {"output", "with-base", "max-new-tokens",
+                                          "batch"};
+    for (size_t i = 0; i < sizeof ANSWERS / sizeof ANSWERS[0]; i++) {
+        if (fr_options_has(e->cli->options, ANSWERS[i])) {
+            return FR_FAIL(e->cli->ctx, FR_ERR_ARG,
+                           "--%s is for answers, which are made only with --generate",
+                           ANSWERS[i]);
+        }
+    }
+    return FR_OK;
+}
+
 static fr_status read_options(evaluation *e)
 {
     fr_ctx *ctx = e->cli->ctx;
     const fr_options *options = e->cli->options;
+    FR_TRY(check_options(e));
     e->microbatch_tokens = 1024;
     FR_TRY(fr_inference_options(ctx, options, &e->params));
     FR_TRY(fr_template_option(ctx, options, &e->template_text));
@@ -190,6 +219,9 @@ static fr_status run(evaluation *e)
 
 fr_status fr_cmd_eval(const fr_cli *cli)
 {
+    if (fr_options_has(cli->options, "generate")) {
+        return fr_eval_generate(cli);
+    }
     evaluation e = {.cli = cli};
     fr_status status = run(&e);
     fr_dataset_close(&e.dataset);

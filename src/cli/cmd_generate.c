@@ -13,26 +13,40 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/answer_row.h"
+#include "cli/answer_texts.h"
 #include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/sampling.h"
+#include "cli/standard_input.h"
 #include "model/network/generate.h"
 #include "model/text/dialogue.h"
-#include "train/data/row_json.h"
+#include "train/inference/answerer.h"
 #include "train/inference/prompts.h"
-#include "train/session/rank_share.h"
+#include "train/session/cache_share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
     FR_ROW_OPTIONS,
-    {"prompt", "TEXT", "one source text (with --chat: the user's turn of a dialogue)"},
+    {"prompt", "TEXT",
+     "one source text (with --chat: the user's turn of a dialogue); - reads it from "
+     "standard input"},
     {"input", "FILE.jsonl",
      "rows with \"source\", \"source_ids\" or \"messages\"; a row's \"prefix\" "
-     "replaces --prefix"},
+     "replaces --prefix; - reads them from standard input"},
+    {"system", "TEXT",
+     "system turn of dialogues that have none; --prompt is then the user's turn"},
+    {"json", NULL, "write the answer to --prompt as a JSON object"},
+    {"n", "N", "answers of each row, sampled with other random numbers (default 1)"},
+    {"logprobs", "N",
+     "add the logarithms of probability of each token of an answer and of the N "
+     "likeliest ones (at most 20)"},
     {"output", "FILE.jsonl",
      "file for the rows with \"generated\" added (default: standard output); rows are "
      "collected in FILE.jsonl.part, which replaces FILE.jsonl when all are done"},
@@ -44,12 +58,7 @@ static const fr_option OPTIONS[] = {
      "largest number of rows computed together (default 16; fewer if their keys and "
      "values would take more than half of the memory)"},
     {"max-new-tokens", "N", "largest number of tokens of a text (default 128)"},
-    {"temperature", "T",
-     "sampling temperature; 0 (default): always the likeliest token"},
-    {"top-k", "K", "sample among the K likeliest tokens (default 0: all)"},
-    {"top-p", "P",
-     "sample among the likeliest tokens that together have probability P (default 1)"},
-    {"seed", "N", "seed of the sampling (default 1)"},
+    FR_SAMPLING_OPTIONS,
     {NULL, NULL, NULL},
 };
 
@@ -68,67 +77,137 @@ typedef struct generation {
     fr_inference_params params;
     char *template_text;
     fr_generate_params options;
-    fr_sample_params sample;
-    int64_t max_new_tokens;
+    fr_sampling sampling;
+    int64_t n_answers; /* of each row */
+    int64_t n_logprobs;
     fr_inference inference;
-    fr_generator *generator;
+    fr_answerer answerer;
     fr_prompts_params input;
     fr_prompts prompts;
-    fr_generate_row *texts; /* of each row */
+    char *prompt_text; /* of standard input */
+    int64_t n_texts;
+    fr_generate_row *texts; /* n_answers of the first row, then of the second one ... */
     bool *ended;
-    uint8_t *never; /* [vocab_size] ids that are not chosen; NULL: none */
+    fr_answer_texts *streams;
+    FILE *terminal; /* gets the only text as it comes; NULL: it is written whole */
     int64_t n_written;
     fr_generate_times times;
     fr_answers *answers;
 } generation;
 
+/* How many answers, and in what form. */
+static fr_status read_forms(generation *g)
+{
+    const fr_options *o = g->cli->options;
+    int64_t n_likeliest = -1;
+    bool is_text = g->input.path == NULL && !fr_options_has(o, "json");
+    g->n_answers = 1;
+    FR_TRY(fr_options_int(g->ctx, o, "n", 1, INT32_MAX, &g->n_answers));
+    FR_TRY(fr_options_int(g->ctx, o, "logprobs", 0, FR_MAX_LOGPROBS, &n_likeliest));
+    g->n_logprobs = n_likeliest + 1;
+    if (fr_options_has(o, "json") && g->input.path != NULL) {
+        return FR_FAIL(g->ctx, FR_ERR_ARG,
+                       "--json is for --prompt; the answers to --input are JSON");
+    }
+    if (is_text && (g->n_answers > 1 || g->n_logprobs > 0)) {
+        return FR_FAIL(g->ctx, FR_ERR_ARG,
+                       "%s needs JSON: give --json, or rows by --input",
+                       g->n_answers > 1 ? "--n" : "--logprobs");
+    }
+    if (g->n_answers > 1 && g->sampling.sample.temperature <= 0.0) {
+        return FR_FAIL(g->ctx, FR_ERR_ARG,
+                       "--n %lld needs --temperature above 0: without it all answers "
+                       "of a row are the same",
+                       (long long)g->n_answers);
+    }
+    bool to_terminal = is_text && !fr_options_has(o, "output") &&
+                       fr_ctx_rank(g->ctx) == 0 && isatty(STDOUT_FILENO) == 1;
+    g->terminal = to_terminal ? stdout : NULL;
+    return FR_OK;
+}
+
 static fr_status read_options(generation *g)
 {
     const fr_options *o = g->cli->options;
-    int64_t seed = 1;
     g->options = (fr_generate_params){.batch = 16};
-    g->sample = (fr_sample_params){.top_p = 1.0};
-    g->max_new_tokens = 128;
+    g->sampling.max_new_tokens = 128;
     FR_TRY(fr_inference_options(g->ctx, o, &g->params));
     FR_TRY(fr_template_option(g->ctx, o, &g->template_text));
     g->params.template_text = g->template_text;
     g->input = (fr_prompts_params){.path = fr_options_text(o, "input"),
-                                   .prompt = fr_options_text(o, "prompt")};
+                                   .prompt = fr_options_text(o, "prompt"),
+                                   .system = fr_options_text(o, "system")};
+    if (g->input.system != NULL && g->input.prompt != NULL) {
+        g->params.chat = g->params.chat || g->template_text == NULL;
+    }
     FR_TRY(fr_row_options(g->ctx, o, &g->input.ignore, &g->input.fields,
                           &g->input.skip_bad_rows));
     g->params.one_pipeline = true;
     FR_TRY(fr_options_int(g->ctx, o, "batch", 1, INT32_MAX, &g->options.batch));
-    FR_TRY(
-        fr_options_int(g->ctx, o, "max-new-tokens", 1, INT32_MAX, &g->max_new_tokens));
-    FR_TRY(fr_options_real(g->ctx, o, "temperature", &g->sample.temperature));
-    FR_TRY(fr_options_int(g->ctx, o, "top-k", 0, INT32_MAX, &g->sample.top_k));
-    FR_TRY(fr_options_real(g->ctx, o, "top-p", &g->sample.top_p));
-    FR_TRY(fr_options_int(g->ctx, o, "seed", 0, INT64_MAX, &seed));
-    g->sample.seed = (uint64_t)seed;
+    FR_TRY(fr_sampling_options(g->ctx, o, &g->sampling));
     if (fr_options_has(o, "prompt") == fr_options_has(o, "input")) {
         return FR_FAIL(g->ctx, FR_ERR_ARG, "give --prompt or --input, and not both");
     }
-    FR_TRY(fr_sample_check(g->ctx, &g->sample));
+    FR_TRY(read_forms(g));
     return fr_output_apart_option(g->ctx, o, "output", "input");
 }
 
-/* What a row's answer is added to: the row unchanged, but without an earlier answer. */
-static fr_status row_text(void *user, int64_t index, char **text, size_t *bytes)
+/* "-" is standard input. A line end at the end of a prompt is that of the last line, not of the text. */
+static fr_status read_standard_input(generation *g)
 {
-    static const char *const LEFT_OUT[] = {"generated", "generated_ids", NULL};
-    const generation *g = user;
-    const fr_prompt *row = &g->prompts.rows[index];
-    return fr_row_json_write(g->ctx, row->text, row->bytes, LEFT_OUT, text, bytes);
+    static const char NAME[] = "standard input";
+    const char *given = g->input.path != NULL ? g->input.path : g->input.prompt;
+    char *text = NULL;
+    size_t bytes = 0;
+    if (strcmp(given, "-") != 0) {
+        return FR_OK;
+    }
+    FR_TRY(fr_standard_input_read(g->ctx, g->cli->world, &text, &bytes));
+    if (g->input.path != NULL) {
+        g->input.path = NAME;
+        g->input.content = text;
+        g->input.content_bytes = bytes;
+        return FR_OK;
+    }
+    g->prompt_text = text;
+    g->input.prompt = text;
+    if (strlen(text) != bytes) {
+        return FR_FAIL(g->ctx, FR_ERR_DATA,
+                       "standard input: the prompt must be a text without NUL");
+    }
+    if (bytes > 0 && text[bytes - 1] == '\n') {
+        text[bytes - 1] = '\0';
+    }
+    return FR_OK;
 }
 
-/* A prompt has no row to continue after, so its answer is a plain text (is_text). */
+/* What an answer is added to: its row unchanged, but without an earlier answer. */
+static fr_status row_text(void *user, int64_t index, char **text, size_t *bytes)
+{
+    const generation *g = user;
+    const fr_prompt *from = &g->prompts.rows[index / g->n_answers];
+    const fr_answer_row row = {.text = from->text,
+                               .bytes = from->bytes,
+                               .prompt = g->input.prompt,
+                               .number = g->n_answers > 1 ? index % g->n_answers
+                                                          : FR_NO_NUMBER,
+                               .has_logprobs = g->n_logprobs > 0,
+                               .answer = &g->texts[index]};
+    return fr_answer_row_write(g->ctx, &row, text, bytes);
+}
+
+/* A prompt has no row to continue after, so its answer is a plain text (is_text), unless an object is wanted. */
 static fr_status open_answers(generation *g)
 {
     const fr_options *o = g->cli->options;
     fr_answers_params params = {.path = fr_options_text(o, "output"),
                                 .resume = fr_options_has(o, "resume"),
                                 .overwrite = fr_options_has(o, "overwrite"),
-                                .is_text = fr_options_has(o, "prompt"),
+                                .is_text = fr_options_has(o, "prompt") &&
+                                           !fr_options_has(o, "json"),
+                                .has_logprobs = g->n_logprobs > 0,
+                                .stops = (const char *const *)g->sampling.stops,
+                                .n_stops = g->sampling.n_stops,
                                 .row = row_text,
                                 .user = g};
     return fr_answers_open(g->ctx, &params, &g->answers);
@@ -144,36 +223,64 @@ static fr_status check_row_prefixes(const generation *g)
     return FR_OK;
 }
 
-/* What the generator needs of each row. */
+/* The answers of a row have a prompt each. The first one's number is the row's: it is what a generation of one answer gives. */
+static fr_status fill_text(generation *g, int64_t index)
+{
+    fr_prompt *row = &g->prompts.rows[index / g->n_answers];
+    fr_generate_row *text = &g->texts[index];
+    int64_t number = index % g->n_answers;
+    *text = (fr_generate_row){
+        .prefix = &row->prefix->view,
+        .place = fr_prompts_place(&g->prompts, index / g->n_answers),
+        .sample = g->sampling.sample,
+        .number = (uint64_t)(number * g->prompts.n + index / g->n_answers),
+        .max_new_tokens = g->sampling.max_new_tokens,
+        .n_logprobs = g->n_logprobs};
+    if (number + 1 == g->n_answers) {
+        text->prompt = row->ids;
+        row->ids = (fr_ids){0};
+        return FR_OK;
+    }
+    for (int64_t i = 0; i < row->ids.count; i++) {
+        FR_TRY(fr_ids_add(g->ctx, &text->prompt, row->ids.data[i]));
+    }
+    return FR_OK;
+}
+
+/* What the generator needs of each answer. */
 static fr_status encode_rows(generation *g)
 {
     fr_prompts *p = &g->prompts;
     FR_TRY(fr_prompts_encode(p, &g->inference));
     FR_TRY(check_row_prefixes(g));
-    FR_TRY(fr_alloc(g->ctx, p->n, sizeof *g->texts, &g->texts));
-    FR_TRY(fr_alloc(g->ctx, p->n, sizeof *g->ended, &g->ended));
-    for (int64_t i = 0; i < p->n; i++) {
-        g->texts[i].prefix = &p->rows[i].prefix->view;
-        g->texts[i].place = fr_prompts_place(p, i);
-        g->texts[i].prompt = p->rows[i].ids;
-        g->texts[i].sample = g->sample;
-        g->texts[i].number = (uint64_t)i;
-        g->texts[i].max_new_tokens = g->max_new_tokens;
-        p->rows[i].ids = (fr_ids){0};
+    if (!fr_mul_i64(p->n, g->n_answers, &g->n_texts)) {
+        return FR_FAIL(g->ctx, FR_ERR_ARG, "--n %lld of %lld rows are too many answers",
+                       (long long)g->n_answers, (long long)p->n);
     }
-    return FR_OK;
+    FR_TRY(fr_alloc(g->ctx, g->n_texts, sizeof *g->texts, &g->texts));
+    FR_TRY(fr_alloc(g->ctx, g->n_texts, sizeof *g->ended, &g->ended));
+    for (int64_t i = 0; i < g->n_texts; i++) {
+        FR_TRY(fill_text(g, i));
+    }
+    const fr_answer_texts_params texts = {.tokenizer = g->inference.session.tokenizer,
+                                          .sampling = &g->sampling,
+                                          .n_rows = g->n_texts,
+                                          .terminal = g->terminal};
+    return fr_answer_texts_open(g->ctx, &texts, &g->streams);
 }
 
 /* Rows are written in the order of the input: this one if it is due, and those that waited for it. Short texts end
- * before long ones that began earlier. */
+ * before long ones that began earlier. A row that leaves has ended, too. */
 static fr_status row_grown(void *user, int64_t index, bool *leave)
 {
     generation *g = user;
-    (void)leave;
-    g->ended[index] = g->texts[index].state != FR_ROW_GOES_ON;
-    while (g->n_written < g->prompts.n && g->ended[g->n_written]) {
+    FR_TRY(fr_answer_texts_grown(g->streams, index, &g->texts[index], leave));
+    g->ended[index] = *leave || g->texts[index].state != FR_ROW_GOES_ON;
+    while (g->n_written < g->n_texts && g->ended[g->n_written]) {
         int64_t i = g->n_written++;
-        FR_TRY(fr_answers_write(g->answers, i, &g->texts[i].out));
+        if (g->terminal == NULL) {
+            FR_TRY(fr_answers_write(g->answers, i, &g->texts[i].out));
+        }
         fr_farewell_set(g->cli->farewell, fr_answers_farewell(g->answers));
     }
     return FR_OK;
@@ -184,25 +291,13 @@ static int64_t max_positions(const generation *g)
 {
     const fr_arch *arch = fr_weights_arch(g->inference.session.weights);
     int64_t max = 1;
-    for (int64_t i = 0; i < g->prompts.n; i++) {
-        int64_t given = g->prompts.rows[i].prefix->length + g->texts[i].prompt.count;
+    for (int64_t i = 0; i < g->n_texts; i++) {
+        const fr_inference_prefix *prefix = g->prompts.rows[i / g->n_answers].prefix;
+        int64_t given = prefix->length + g->texts[i].prompt.count;
         max = given > max ? given : max;
     }
-    return g->max_new_tokens < arch->context_length - max ? max + g->max_new_tokens
-                                                          : arch->context_length;
-}
-
-/* What the keys and values of a batch may take: half of a rank's memory, since the weights and the activations need the rest;
- * half of what the weights left where the device has memory of its own. */
-static fr_status find_cache_bytes(generation *g)
-{
-    const fr_device *device = g->inference.session.device;
-    fr_rank_limits limits;
-    FR_TRY(fr_rank_limits_find(g->ctx, g->cli->world, g->inference.session.device_kind,
-                               g->params.own_products, &limits));
-    int64_t bytes = limits.device_is_apart ? fr_device_room(device) : limits.memory;
-    g->options.cache_bytes = bytes / 2;
-    return FR_OK;
+    int64_t more = g->sampling.max_new_tokens;
+    return more < arch->context_length - max ? max + more : arch->context_length;
 }
 
 /* Encodes the rows, loads the stage and sets what the generator needs. */
@@ -211,32 +306,30 @@ static fr_status prepare(generation *g)
     fr_session *s = &g->inference.session;
     FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
     FR_TRY(fr_inference_load(&g->inference, max_positions(g), 0.0));
-    FR_TRY(find_cache_bytes(g));
+    FR_TRY(fr_cache_share(g->ctx, g->cli->world, s, g->params.own_products,
+                          &g->options.cache_bytes));
     g->options.grown = row_grown;
     g->options.user = g;
     g->options.times = &g->times;
-    int64_t vocab_size = fr_weights_arch(s->weights)->vocab_size;
-    fr_ends_within(g->ctx, g->params.model, vocab_size, &s->ends);
-    g->options.ids.stop = s->ends.stop;
-    g->options.ids.n_stop = s->ends.n_stop;
-    fr_status status =
-        fr_tokens_textless(g->ctx, s->tokenizer, &s->ends, vocab_size, &g->never);
-    g->options.ids.never_V = g->never;
-    if (status == FR_OK) {
-        fr_generator_params params = {
-            .pipeline = s->grid.pipeline, .stage = s->stage, .link = s->link};
-        status = fr_generator_create(g->ctx, &params, &g->generator);
-    }
-    return fr_group_agree(g->cli->world, status);
+    FR_TRY(
+        fr_group_agree(g->cli->world, fr_answerer_open(&g->inference, &g->answerer)));
+    g->options.ids = g->answerer.ids;
+    return FR_OK;
 }
 
 /* Rank 0 finds which rows already have answers; all ranks start after them. */
 static fr_status begin_answers(generation *g)
 {
     fr_record record;
-    int64_t n_rows = g->prompts.n;
+    int64_t n_rows = g->n_texts;
     int64_t n_kept = 0;
-    fr_record_options options = {g->sample, g->max_new_tokens, g->options.ids};
+    fr_record_options options = {.sample = g->sampling.sample,
+                                 .max_new_tokens = g->sampling.max_new_tokens,
+                                 .ids = g->options.ids,
+                                 .n_answers = g->n_answers,
+                                 .n_logprobs = g->n_logprobs,
+                                 .stops = (const char *const *)g->sampling.stops,
+                                 .n_stops = g->sampling.n_stops};
     fr_status status = fr_record_fill(g->ctx, &g->inference, &options, g->texts, n_rows,
                                       FORERUN_VERSION, &record);
     if (status == FR_OK) {
@@ -268,9 +361,13 @@ static void report_speed(const generation *g)
  * is taken back: only the renaming of the file is left. */
 static fr_status run(generation *g)
 {
-    fr_status status = read_options(g);
+    fr_status status = fr_group_agree(g->cli->world, read_options(g));
+    if (status == FR_OK) {
+        status = read_standard_input(g);
+    }
     if (status == FR_OK) {
         status = fr_prompts_read(g->ctx, &g->input, &g->prompts);
+        g->input.content = NULL; /* the prompts have it */
     }
     if (status == FR_OK) {
         status = open_answers(g);
@@ -282,10 +379,9 @@ static fr_status run(generation *g)
     }
     FR_TRY(prepare(g));
     FR_TRY(begin_answers(g));
-    int64_t n_rows = g->prompts.n;
     status = FR_OK;
-    if (g->options.first < n_rows) {
-        status = fr_generate(g->generator, g->texts, n_rows, &g->options);
+    if (g->options.first < g->n_texts) {
+        status = fr_generate(g->answerer.generator, g->texts, g->n_texts, &g->options);
     }
     fr_watch_busy(fr_group_watch(g->cli->world), "writing");
     FR_TRY(fr_group_agree(g->cli->world, status));
@@ -296,14 +392,17 @@ static fr_status run(generation *g)
 
 static void finish(generation *g)
 {
-    for (int64_t i = 0; g->texts != NULL && i < g->prompts.n; i++) {
+    for (int64_t i = 0; g->texts != NULL && i < g->n_texts; i++) {
         fr_generate_row_fini(&g->texts[i]);
     }
-    fr_generator_destroy(&g->generator);
+    fr_answer_texts_close(&g->streams);
+    fr_sampling_fini(&g->sampling);
+    free(g->input.content);
+    free(g->prompt_text);
+    fr_answerer_close(&g->answerer);
     fr_inference_close(&g->inference);
     free(g->texts);
     free(g->ended);
-    free(g->never);
     fr_prompts_fini(&g->prompts);
     free(g->template_text);
 }

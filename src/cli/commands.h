@@ -20,6 +20,11 @@ void fr_farewell_set(fr_farewell *farewell, const char *text);
 /** The text no longer applies. */
 void fr_farewell_take_back(fr_farewell *farewell);
 
+/** Called where the watch gives up a wait for other ranks, before the process ends. It returns within a second or two. */
+typedef void fr_farewell_call(void *user);
+/** From now on; NULL: not any more. */
+void fr_farewell_tell(fr_farewell *farewell, fr_farewell_call *tell, void *user);
+
 /** What a command gets. */
 typedef struct fr_cli {
     fr_ctx *ctx;
@@ -37,6 +42,7 @@ fr_status fr_cmd_plan(const fr_cli *cli);
 fr_status fr_cmd_preflight(const fr_cli *cli);
 fr_status fr_cmd_eval(const fr_cli *cli);
 fr_status fr_cmd_generate(const fr_cli *cli);
+fr_status fr_cmd_chat(const fr_cli *cli);
 fr_status fr_cmd_inspect(const fr_cli *cli);
 fr_status fr_cmd_compare(const fr_cli *cli);
 fr_status fr_cmd_convert(const fr_cli *cli);
@@ -45,6 +51,7 @@ fr_status fr_cmd_export(const fr_cli *cli);
 fr_status fr_cmd_data(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 fr_status fr_cmd_prefix(const fr_cli *cli);
+fr_status fr_cmd_serve(const fr_cli *cli);
 
 /** A fr_watch_leave: `text` to standard error, then the farewell, without ever blocking for long; then the end of the
  * process. @param argument  fr_farewell; NULL: none */
@@ -55,6 +62,7 @@ extern const fr_command FR_PLAN_COMMAND;
 extern const fr_command FR_PREFLIGHT_COMMAND;
 extern const fr_command FR_EVAL_COMMAND;
 extern const fr_command FR_GENERATE_COMMAND;
+extern const fr_command FR_CHAT_COMMAND;
 extern const fr_command FR_INSPECT_COMMAND;
 extern const fr_command FR_COMPARE_COMMAND;
 extern const fr_command FR_CONVERT_COMMAND;
@@ -63,5 +71,6 @@ extern const fr_command FR_EXPORT_COMMAND;
 extern const fr_command FR_DATA_COMMAND;
 extern const fr_command FR_TOKENIZE_COMMAND;
 extern const fr_command FR_PREFIX_COMMAND;
+extern const fr_command FR_SERVE_COMMAND;
 
 #endif

@@ -19,16 +19,9 @@
             "the time that the template's strftime_now tells, e.g. 2026-01-31"         \
     }
 
-#define FR_INFERENCE_OPTIONS                                                           \
-    {"model", "MODEL",                                                                 \
-     "GGUF file, Hugging Face folder, or OWNER/NAME in the hub's cache (required)"},   \
-        {"prefix", "FILE[:TASK]",                                                      \
-         "prefix or checkpoint file (default: the base alone)"},                       \
-        {"template", "T",                                                              \
-         "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\" (default: "  \
-         "the prefix's)"},                                                             \
-        {"chat", NULL, "rows are dialogues in the chat template of prefix or base"},   \
-        FR_CHAT_OPTIONS, {"precision", "P", "f32 or bf16 (default)"},                  \
+/* What computes, and in which numbers. */
+#define FR_COMPUTE_OPTIONS                                                             \
+    {"precision", "P", "f32 or bf16 (default)"},                                       \
         {"weights", "W",                                                               \
          "auto (default), or quantised: use the weights as they are in the file, "     \
          "which takes the least memory"},                                              \
@@ -46,6 +39,17 @@
             "threads of a rank (default: OMP_NUM_THREADS, else its share of the "      \
             "processors)"                                                              \
     }
+
+#define FR_INFERENCE_OPTIONS                                                           \
+    {"model", "MODEL",                                                                 \
+     "GGUF file, Hugging Face folder, or OWNER/NAME in the hub's cache (required)"},   \
+        {"prefix", "FILE[:TASK]",                                                      \
+         "prefix or checkpoint file (default: the base alone)"},                       \
+        {"template", "T",                                                              \
+         "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\" (default: "  \
+         "the prefix's)"},                                                             \
+        {"chat", NULL, "rows are dialogues in the chat template of prefix or base"},   \
+        FR_CHAT_OPTIONS, FR_COMPUTE_OPTIONS
 
 /* How rows of a file are read. */
 #define FR_ROW_OPTIONS                                                                 \

@@ -4,6 +4,9 @@
  * locks. It therefore takes no lock of the C library, flushes nothing and runs no exit handler: it writes with
  * write(2), waits a bounded time for a reader of standard error, and calls _exit. What it prints was prepared by the
  * command beforehand (fr_farewell); the atomic flag publishes the text to that thread.
+ *
+ * A server has clients to tell that it ends (fr_farewell_tell). That takes locks, which the main thread does not hold while it waits
+ * for another rank; so it is done only where the watch gives up such a wait, and after the text is out.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/commands.h"
@@ -23,6 +26,8 @@ enum { PIPE_MS = 300, FAREWELL_BYTES = 8192 };
 struct fr_farewell {
     atomic_bool is_set; /* the text is complete and applies */
     char text[FAREWELL_BYTES];
+    void *user; /* of tell; set before it */
+    _Atomic(fr_farewell_call *) tell;
 };
 
 fr_farewell *fr_farewell_create(void)
@@ -45,6 +50,16 @@ void fr_farewell_take_back(fr_farewell *farewell)
     }
 }
 
+void fr_farewell_tell(fr_farewell *farewell, fr_farewell_call *tell, void *user)
+{
+    if (farewell != NULL) {
+        if (tell != NULL) {
+            farewell->user = user;
+        }
+        atomic_store(&farewell->tell, tell);
+    }
+}
+
 /* A pipe that is polled writable takes PIPE_BUF bytes without blocking. */
 static void write_out(const char *text)
 {
@@ -62,10 +77,14 @@ static void write_out(const char *text)
 
 _Noreturn void fr_leave(void *argument, int exit_code, const char *text)
 {
-    const fr_farewell *farewell = argument;
+    fr_farewell *farewell = argument;
     write_out(text);
     if (farewell != NULL && atomic_load(&farewell->is_set)) {
         write_out(farewell->text);
+    }
+    fr_farewell_call *tell = farewell != NULL ? atomic_load(&farewell->tell) : NULL;
+    if (tell != NULL && exit_code == fr_status_exit_code(FR_ERR_COMM)) {
+        tell(farewell->user);
     }
     _exit(exit_code);
 }

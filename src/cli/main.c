@@ -39,6 +39,8 @@ static const entry ENTRIES[] = {
     {&FR_PREFLIGHT_COMMAND, fr_cmd_preflight, true, false},
     {&FR_EVAL_COMMAND, fr_cmd_eval, true, false},
     {&FR_GENERATE_COMMAND, fr_cmd_generate, true, false},
+    {&FR_CHAT_COMMAND, fr_cmd_chat, true, false},
+    {&FR_SERVE_COMMAND, fr_cmd_serve, true, false},
     {&FR_INSPECT_COMMAND, fr_cmd_inspect, false, false},
     {&FR_COMPARE_COMMAND, fr_cmd_compare, false, false},
     {&FR_CONVERT_COMMAND, fr_cmd_convert, false, false},

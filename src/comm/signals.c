@@ -30,6 +30,8 @@ struct fr_signals {
     atomic_bool holds;
     atomic_int rank; /* meaningful once it holds */
     atomic_bool stop_wanted;
+    atomic_bool counts; /* SIGINT */
+    atomic_llong n_interrupts;
     atomic_bool is_ending;
     pthread_t thread;
 };
@@ -42,11 +44,14 @@ static const char *name_of(int number)
                                : "SIGUSR1";
 }
 
-/* Commands that do not train say nothing: they have nothing to save. */
+/* Commands that do not train have nothing to save, and say nothing of it. */
 static void leave(const fr_signals *s, int number)
 {
     char text[TEXT_BYTES] = "";
-    if (atomic_load(&s->holds)) {
+    if (atomic_load(&s->holds) && !s->params.trains) {
+        (void)snprintf(text, sizeof text, "second %s: rank %d leaves at once\n",
+                       name_of(number), atomic_load(&s->rank));
+    } else if (atomic_load(&s->holds)) {
         (void)snprintf(text, sizeof text,
                        "second %s: rank %d leaves at once; the newest checkpoint is "
                        "whole, start again with --resume\n",
@@ -63,6 +68,10 @@ static void leave(const fr_signals *s, int number)
 /* Notes a request to stop. @return whether the process has to leave at once */
 static bool answer(fr_signals *s, int number, int *n_ends)
 {
+    if (number == SIGINT && atomic_load(&s->counts)) {
+        (void)atomic_fetch_add(&s->n_interrupts, 1);
+        return false;
+    }
     if (!atomic_load(&s->holds)) {
         if (number == SIGUSR1) {
             atomic_store(&s->stop_wanted, true);
@@ -170,6 +179,18 @@ void fr_signals_hold(fr_signals *signals, int rank)
         atomic_store(&signals->rank, rank);
         atomic_store(&signals->holds, true);
     }
+}
+
+void fr_signals_count_interrupts(fr_signals *signals)
+{
+    if (signals != NULL) {
+        atomic_store(&signals->counts, true);
+    }
+}
+
+int64_t fr_signals_interrupts(const fr_signals *signals)
+{
+    return signals != NULL ? atomic_load(&signals->n_interrupts) : 0;
 }
 
 bool fr_signals_stop_wanted(const fr_signals *signals)

@@ -43,6 +43,13 @@ void fr_signals_destroy(fr_signals **signals);
  * Accepts NULL. */
 void fr_signals_hold(fr_signals *signals, int rank);
 
+/** From now on SIGINT ends nothing and is counted, for a command in which a person stops an answer by it. SIGTERM and SIGHUP leave at
+ * once still. Accepts NULL. */
+void fr_signals_count_interrupts(fr_signals *signals);
+
+/** How often SIGINT has come since then. Cheap; 0 for NULL. */
+int64_t fr_signals_interrupts(const fr_signals *signals);
+
 /** Whether a stop was asked for. Cheap; false for NULL. */
 bool fr_signals_stop_wanted(const fr_signals *signals);
 

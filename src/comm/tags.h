@@ -26,6 +26,8 @@ typedef enum fr_tag {
     FR_TAG_PREFLIGHT_LINK,
     /** preflight: each rank sends what it found on its host to rank 0. */
     FR_TAG_PREFLIGHT_REPORT,
+    /** serve/images: rank 0 sends each other rank its layers of a prefix, K and then V. */
+    FR_TAG_SERVE_PREFIX,
     FR_TAG_SINGLE_END, /* behind the tags above */
     /** run/gather: a stage sends the arrays of one task to stage 0 of its pipeline, in order; one tag a task
      * (fr_tag_gather), because tasks are sent in any order. */

@@ -5,47 +5,12 @@
 
 # ---- text: bytes that are no characters, ids that stay true -----------------------------------
 make_tiny
-python3 - "$work" <<'PY'
-"""A copy of the tiny model with 288 rows whose next token is the one that the table says: every layer adds nothing."""
-import json, os, struct, sys
-work = sys.argv[1]
-with open(work + "/tiny/model.safetensors", "rb") as file:
-    length, = struct.unpack("<Q", file.read(8))
-    header, data = json.loads(file.read(length)), file.read()
-VOCABULARY, LAYERS = 288, 4
-WIDTH = VOCABULARY
-config = json.load(open(work + "/tiny/config.json"))
-config.update({"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_attention_heads": 4, "num_key_value_heads": 2,
-               "head_dim": 8, "intermediate_size": 4})
 # A: half an emoji, for ever. B: FF. C: a surrogate's bytes, then a NUL. D: letters between halves of characters
-follows = {ord("A"): 0xF0, 0xF0: 0x9F, 0x9F: ord("A"), ord("B"): 0xFF, 0xFF: ord("B"), ord("C"): 0xED, 0xED: 0xA0, 0xA0: 0x80,
-           0x80: 0, 0: ord("C"), ord("D"): 0xC3, 0xC3: ord("x"), ord("x"): 0xE2, 0xE2: 0x82, 0x82: ord("D")}
-def unit(n, i): return [1.0 if j == i else 0.0 for j in range(n)]
-tensors = {"model.embed_tokens.weight": [unit(WIDTH, i) for i in range(VOCABULARY)], "model.norm.weight": [[1.0] * WIDTH]}
-head = [[0.0] * WIDTH for _ in range(VOCABULARY)]
-for token, next_one in follows.items():
-    head[next_one][token] = 1.0
-tensors["lm_head.weight"] = head
-for i in range(LAYERS):
-    p = "model.layers.%d." % i
-    tensors.update({p + "input_layernorm.weight": [[1.0] * WIDTH], p + "post_attention_layernorm.weight": [[1.0] * WIDTH],
-                    p + "self_attn.q_proj.weight": [[0.0] * WIDTH] * 32, p + "self_attn.k_proj.weight": [[0.0] * WIDTH] * 16,
-                    p + "self_attn.v_proj.weight": [[0.0] * WIDTH] * 16, p + "self_attn.o_proj.weight": [[0.0] * 32] * WIDTH,
-                    p + "mlp.gate_proj.weight": [[0.0] * WIDTH] * 4, p + "mlp.up_proj.weight": [[0.0] * WIDTH] * 4,
-                    p + "mlp.down_proj.weight": [[0.0] * 4] * WIDTH})
-header, data = {}, b""
-for name, rows in tensors.items():
-    values = [v for row in rows for v in row]
-    shape = [len(rows[0])] if len(rows) == 1 else [len(rows), len(rows[0])]
-    header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * len(values)]}
-    data += struct.pack("<%df" % len(values), *values)
-text = json.dumps(header).encode()
-text += b" " * (-len(text) % 8)
-os.makedirs(work + "/odd")
-with open(work + "/odd/model.safetensors", "wb") as file:
-    file.write(struct.pack("<Q", len(text)) + text + data)
-json.dump(config, open(work + "/odd/config.json", "w"))
-with open(work + "/odd.jsonl", "w") as file:
+python3 "$SOURCE/tests/support/make_table.py" "$model" "$work/odd" 41:F0 F0:9F 9F:41 42:FF FF:42 43:ED ED:A0 A0:80 80:00 00:43 \
+    44:C3 C3:78 78:E2 E2:82 82:44
+python3 - "$work/odd.jsonl" <<'PY'
+import json, sys
+with open(sys.argv[1], "w") as file:
     for i, source in enumerate("ABCD"):
         file.write(json.dumps({"id": i, "source": source}) + "\n")
         file.write(json.dumps({"generated_ids": [7], "id": i, "generated": "an old answer", "source": source}) + "\n")

@@ -2,6 +2,7 @@
 # The lines of README.md and docs/training.md, typed in a copy of the tree: the build without the quickstart, training,
 # ranks, resume, sweep, plan. A config block is put where the text says.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/pages.sh"
 
 need_model
 tree="$work/fore run"
@@ -15,28 +16,7 @@ printf 'localhost slots=2\n' >hosts
 
 page=README.md
 
-# block HEADING LANGUAGE NUMBER: the NUMBERth (from 1) code block of a language below a heading of $page, up to the next
-# heading.
-block() {
-    awk -v heading="$1" -v fence="\`\`\`$2" -v number="$3" '
-        inside && /^```$/ { inside = 0; next }
-        inside { if (wanted && n == number) { print } ; next }
-        /^#+ / { found = ($0 == heading) }
-        /^```/ { inside = 1; wanted = (found && $0 == fence); n += wanted }
-    ' "$page" >"$work/block"
-    [ -s "$work/block" ] || fail "$page has no block $3 of $2 below '$1'"
-    cat "$work/block"
-}
-
-# type_lines HEADING NUMBER: each line of a block of sh, in one shell that ends at the first failure.
-type_lines() {
-    block "$1" sh "$2" >"$work/lines"
-    expect 0 bash -eu "$work/lines"
-}
-
-# A stranger's shell knows nothing of this test's settings.
-unset "${!OMPI_@}" "${!PRTE_@}" OMP_WAIT_POLICY
-
+forget_settings
 type_lines '## Build' 1
 [ -x build/release/forerun ] || fail "the lines of '## Build' build no program"
 

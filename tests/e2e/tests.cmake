@@ -3,8 +3,9 @@ foreach(name
     sharing pipeline saves bad_input odd_files old_files multitask sweep stop generate commands plan
     node_memory launch_fetch_model launch_fetch_vocabularies launch_build_debdesc launch_hostile launch_gpus reparam readme layers hostile_files
     isa convert chat_settings outside_ids nonfinite readers rows templates words answers row_files data_forms epochs data_check large_data launch_line_ends
-    what_files_are run_folder best first_hour init_text json limits chat_templates outputs try_it
-    wait_rank where_models window peft export_llama prefix_command python_module)
+    what_files_are run_folder best first_hour init_text json limits chat_templates outputs try_it generate_options chat chat_terminal
+    wait_rank where_models window peft export_llama prefix_command python_module serve
+    eval_generate first_task)
     fr_script_test(e2e ${name} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}.sh)
 endforeach()
 fr_script_test(e2e layouts_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh tiny)

@@ -5,6 +5,7 @@
 #include "model/files/where.h"
 #include "model/network/stage.h"
 #include "model/text/dialogue.h"
+#include "model/text/text_stream.h"
 #include "model/text/tokens.h"
 #include "support/fault.h"
 #include "support/gguf_writer.h"
@@ -59,6 +60,28 @@ static fr_status use_tokenizer(fr_ctx *ctx, void *path)
     }
     free(text);
     fr_ids_fini(&ids);
+    fr_tokenizer_close(&tokenizer);
+    return status;
+}
+
+/* Ids of this tokenizer, the last one a special token, with a stop that does not come and one that does. */
+static fr_status stream_text(fr_ctx *ctx, void *path)
+{
+    static const char *const STOPS[] = {"b<", "aba", "ab b"};
+    static const int32_t IDS[] = {3, 2, 0, 5, 2, 1, 0, 1, 0};
+    fr_text piece;
+    bool stopped = false;
+    fr_text_stream *stream = NULL;
+    fr_tokenizer *tokenizer = NULL;
+    FR_TRY(fr_tokenizer_open(ctx, path, &tokenizer));
+    fr_status status = fr_text_stream_open(ctx, tokenizer, STOPS, 3, &stream);
+    for (size_t i = 0; i < sizeof IDS / sizeof *IDS && status == FR_OK; i++) {
+        status = fr_text_stream_add(stream, IDS[i], &piece, &stopped);
+    }
+    if (status == FR_OK) {
+        status = fr_text_stream_end(stream, &piece);
+    }
+    fr_text_stream_close(&stream);
     fr_tokenizer_close(&tokenizer);
     return status;
 }
@@ -273,6 +296,7 @@ static void folder_tokenizer_survives_each_failed_allocation(void)
                        "{\"<t>\": 6, \"<end>\": 5}");
     CU_ASSERT_TRUE(fr_fault_sweep("folder tokenizer", use_tokenizer, path) >= 10);
     CU_ASSERT_TRUE(fr_fault_sweep("folder tokens", use_tokens, path) >= 10);
+    CU_ASSERT_TRUE(fr_fault_sweep("text stream", stream_text, path) >= 20);
     CU_ASSERT_TRUE(fr_fault_sweep("dialogue", use_dialogue, path) >= 30);
     CU_ASSERT_EQUAL_FATAL(remove(fr_test_path(folder, "tokenizer.json")), 0);
     fr_test_write_text(fr_test_path(folder, "vocab.json"), "{\"<end>\": 5}");

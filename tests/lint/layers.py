@@ -32,8 +32,10 @@ USES = {
     "train/run": "base comm device model model/network model/text model/weights train/checkpoint train/config train/data"
                  " train/forecast train/session train/step",
     "train/preflight": "base comm device model/files model/weights train/config train/forecast train/session",
-    "cli": "base comm device model model/families model/files model/network model/text model/weights train/checkpoint train/config"
-           " train/data train/exchange train/forecast train/inference train/preflight train/run train/session train/step",
+    "train/scores": "base",
+    "serve": "base comm device model model/network model/text train/checkpoint train/data train/inference",
+    "cli": "base comm device model model/families model/files model/network model/text model/weights serve train/checkpoint train/config"
+           " train/data train/exchange train/forecast train/inference train/preflight train/run train/scores train/session train/step",
 }
 
 # Which files may name a library: everything else goes through their headers.
@@ -41,13 +43,15 @@ FOREIGN = {
     "mpi.h": ["src/comm/group_mpi", "tests/support/suite_mpi.c", "tests/mpi/", "tests/cuda_emulation/cuda_aware_mpi.c",
               "tests/cuda_emulation/nccl.c", "tests/e2e/node_shim.c"],
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
+    "histedit.h": ["src/cli/talk_input.c"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
     "csv.h": ["src/train/data/row_table"],
-    "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/cli/", "tests/"],
+    "jansson.h": ["src/base/json_o", "src/model/", "src/train/", "src/serve/", "src/cli/", "tests/"],
     "pcre2.h": ["src/model/text/"],
     "utf8proc.h": ["src/model/text/"],
     "openssl/": ["src/base/digest.c"],
+    "microhttpd.h": ["src/serve/http"],
     "CUnit/": ["tests/"],
 }
 

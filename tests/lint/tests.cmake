@@ -27,7 +27,7 @@ fr_script_test(lint selftest ${CMAKE_CURRENT_LIST_DIR}/selftest.sh ${CMAKE_C_COM
 if(NOT FORERUN_SANITIZE)
     fr_script_test(lint symbols ${CMAKE_CURRENT_LIST_DIR}/symbols.sh
         $<TARGET_FILE:fr_base> $<TARGET_FILE:fr_device> $<TARGET_FILE:fr_comm>
-        $<TARGET_FILE:fr_model> $<TARGET_FILE:fr_train>)
+        $<TARGET_FILE:fr_model> $<TARGET_FILE:fr_train> $<TARGET_FILE:fr_serve>)
 endif()
 
 add_test(NAME tidy.sources CONFIGURATIONS tidy

@@ -12,6 +12,7 @@ fr_mpi_test(mpi/test_reparam.c 1 2 3 4)
 fr_mpi_test(mpi/test_gather.c 1 2 3 4)
 fr_mpi_test(mpi/test_bubble.c 2 3 4)
 fr_mpi_test(mpi/test_links_train.c 2 3 4)
+fr_mpi_test(mpi/test_serve_engine.c 1 2 3)
 fr_mpi_test(mpi/test_link.c 2 3)
 fr_mpi_test(mpi/test_link_waits.c 2 3)
 

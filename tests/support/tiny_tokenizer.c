@@ -210,3 +210,20 @@ fr_gguf_writer *fr_tiny_scored_gguf(const char *model)
                             strcmp(model, "t5") == 0);
     return writer;
 }
+
+fr_ids fr_test_ids(const int32_t *data, int64_t n)
+{
+    fr_ids ids = {0};
+    for (int64_t i = 0; i < n; i++) {
+        FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, data[i]));
+    }
+    return ids;
+}
+
+fr_tokenizer *fr_tiny_plain_tokenizer(void)
+{
+    json_t *root = fr_tiny_json();
+    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, NULL);
+    json_decref(root);
+    return tokenizer;
+}

@@ -49,6 +49,14 @@ const char *fr_tiny_folder(const json_t *tokenizer, const char *config);
 /** Write and open; fails the test unless that works. The caller closes it. */
 fr_tokenizer *fr_tiny_tokenizer(const json_t *tokenizer, const char *config);
 
+/** That of fr_tiny_json. The caller closes it. */
+fr_tokenizer *fr_tiny_plain_tokenizer(void);
+
+/** Ids in a list of their own, and how FR_IDS gives them. The caller releases it. */
+fr_ids fr_test_ids(const int32_t *data, int64_t n);
+#define FR_IDS(...)                                                                    \
+    (int32_t[]){__VA_ARGS__}, sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t)
+
 /** Assert that the ids of `bytes` bytes of text are the first n of `wanted`. */
 void fr_assert_encodes(const fr_tokenizer *tokenizer, const char *text, size_t bytes,
                        bool parse_special, const int32_t *wanted, int64_t n);

@@ -25,104 +25,45 @@ static fr_status give_row(void *user, int64_t index, char **text, size_t *bytes)
     return fr_copy_string(fr_test_ctx(), ROWS[index], text);
 }
 
-static fr_ids ids_of(const int32_t *data, int64_t n)
-{
-    fr_ids ids = {0};
-    for (int64_t i = 0; i < n; i++) {
-        FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, data[i]));
-    }
-    return ids;
-}
-
-static fr_tokenizer *open_tokenizer(void)
-{
-    json_t *root = fr_tiny_json();
-    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, NULL);
-    json_decref(root);
-    return tokenizer;
-}
-
 /* ---- lines ---------------------------------------------------------------------------------- */
 
-static void check_line(const fr_tokenizer *tokenizer, const char *row,
-                       const int32_t *data, int64_t n, const char *wanted)
+static void logprobs_stand_between_row_and_text(void)
 {
-    char *line = NULL;
-    size_t bytes = 0;
-    fr_ids back = {0};
-    bool are_there = false;
-    fr_ids ids = ids_of(data, n);
-    FR_ASSERT_OK(fr_answer_line(fr_test_ctx(), tokenizer, row, strlen(row), &ids, &line,
-                                &bytes));
-    CU_ASSERT_STRING_EQUAL(line, wanted);
-    CU_ASSERT_EQUAL(bytes, strlen(wanted));
-    json_t *parsed =
-        json_loadb(line, bytes, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
-    CU_ASSERT_PTR_NOT_NULL(parsed);
-    json_decref(parsed);
-    FR_ASSERT_OK(fr_answer_ids(fr_test_ctx(), line, bytes, &back, &are_there));
-    CU_ASSERT_TRUE(are_there);
-    CU_ASSERT_EQUAL_FATAL(back.count, n);
-    for (int64_t i = 0; i < n; i++) {
-        CU_ASSERT_EQUAL(back.data[i], data[i]);
+    static const struct {
+        const char *line;
+        bool is_kept;
+    } LINES[] = {
+        {"{\"n\":18446744073709551616,\"logprobs\":[{\"id\":65,\"logprob\":-1.5}],"
+         "\"generated\":\"A\",\"generated_ids\":[65]}\n",
+         true},
+        {"{\"n\":18446744073709551616,\"logprobs\":[1,2],\"generated\":\"AB\","
+         "\"generated_ids\":[65,66]}\n",
+         true},
+        {"{\"n\":18446744073709551616,\"logprobs\":[1],\"generated\":\"AB\","
+         "\"generated_ids\":[65,66]}\n",
+         false},
+        {"{\"n\":18446744073709551616,\"logprobs\":[1,2,\"generated\":\"AB\","
+         "\"generated_ids\":[65,66]}\n",
+         false},
+        {"{\"n\":18446744073709551616,\"generated\":\"A\",\"generated_ids\":[65]}\n",
+         false},
+        {"{\"n\":18446744073709551616,\"logprobs\":[1],\"generated\":\"B\","
+         "\"generated_ids\":[65]}\n",
+         false},
+        {"{\"n\":1844674407370955161,\"logprobs\":[1],\"generated\":\"A\","
+         "\"generated_ids\":[65]}\n",
+         false},
+    };
+    const fr_answers_params params = {
+        .path = "out", .row = give_row, .has_logprobs = true};
+    fr_tokenizer *t = fr_tiny_plain_tokenizer();
+    for (int i = 0; i < FR_N_CASES(LINES); i++) {
+        fr_answers_found found;
+        FR_ASSERT_OK(fr_answers_scan(fr_test_ctx(), &params, t, N_ROWS, LINES[i].line,
+                                     strlen(LINES[i].line), &found));
+        CU_ASSERT_EQUAL(found.n_kept, LINES[i].is_kept ? 1 : 0);
     }
-    fr_ids_fini(&back);
-    fr_ids_fini(&ids);
-    free(line);
-}
-
-#define IDS(...)                                                                       \
-    (int32_t[]){__VA_ARGS__}, sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t)
-
-static void answers_are_valid_text_and_keep_their_ids(void)
-{
-    fr_tokenizer *t = open_tokenizer();
-    check_line(
-        t, "{\"id\":1}", IDS(FR_TINY_HELLO, 0xC3, 0xA9),
-        "{\"id\":1,\"generated\":\"hello\xC3\xA9\",\"generated_ids\":[259,195,169]}");
-    /* cut inside a character, bytes that are none, a surrogate, a NUL, what JSON escapes */
-    check_line(t, "{\"id\":1}", IDS(0xF0, 0x9F),
-               "{\"id\":1,\"generated\":\"\xEF\xBF\xBD\",\"generated_ids\":[240,159]}");
-    check_line(t, "{}", IDS(0xFF, 'a', 0xED, 0xA0, 0x80),
-               "{\"generated\":\"\xEF\xBF\xBD"
-               "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\",\"generated_ids\":[255,97,237,"
-               "160,128]}");
-    check_line(t, "{ }", IDS(0, '"', '\n'),
-               "{ \"generated\":\"\\u0000\\\"\\n\",\"generated_ids\":[0,34,10]}");
-    /* special tokens are no text; a row's numbers stay as they are */
-    check_line(
-        t, ROWS[0], IDS(FR_TINY_IM_END),
-        "{\"n\":18446744073709551616,\"generated\":\"\",\"generated_ids\":[266]}");
-    check_line(NULL, "{\"n\":1}", IDS(5, 2147483647),
-               "{\"n\":1,\"generated_ids\":[5,2147483647]}");
     fr_tokenizer_close(&t);
-}
-
-static void lines_without_ids_have_none(void)
-{
-    static const char *const BAD[] = {"",
-                                      "]",
-                                      "]}",
-                                      "[]}",
-                                      "{}",
-                                      "{\"generated_ids\":[1]",
-                                      "{\"generated_ids\":[1,]}x",
-                                      "{\"generated_ids\":[-1]}",
-                                      "{\"generated_ids\":[1 ]}",
-                                      "{\"generated_ids\":[,]}",
-                                      "{\"generated_ids\":[2147483648]}",
-                                      "{\"generated_ids\":[99999999999999999999]}",
-                                      "{\"generated_id\":[1]}",
-                                      "generated_ids\":[1]}",
-                                      "{\"generated_ids\":[1;2]}"};
-    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
-        fr_ids ids = {0};
-        bool are_there = true;
-        FR_ASSERT_OK(
-            fr_answer_ids(fr_test_ctx(), BAD[i], strlen(BAD[i]), &ids, &are_there));
-        CU_ASSERT_FALSE(are_there);
-        fr_ids_fini(&ids);
-    }
 }
 
 /* ---- the file ------------------------------------------------------------------------------- */
@@ -135,9 +76,10 @@ static char *make_part(const fr_tokenizer *tokenizer, int n)
     for (int i = 0; i < n; i++) {
         char *line = NULL;
         size_t bytes = 0;
-        fr_ids ids = ids_of(IDS(65 + i, 0xC3));
-        FR_ASSERT_OK(fr_answer_line(fr_test_ctx(), tokenizer, ROWS[i], strlen(ROWS[i]),
-                                    &ids, &line, &bytes));
+        fr_ids ids = fr_test_ids(FR_IDS(65 + i, 0xC3));
+        FR_ASSERT_OK(fr_answer_line(fr_test_ctx(),
+                                    &(fr_answer_form){tokenizer, NULL, 0}, ROWS[i],
+                                    strlen(ROWS[i]), &ids, &line, &bytes));
         (void)strcat(strcat(part, line), "\n");
         fr_ids_fini(&ids);
         free(line);
@@ -170,7 +112,7 @@ static int64_t lines_of(const char *data, size_t bytes)
 /* Cut at every byte: what is whole is kept. */
 static void whole_lines_are_kept(void)
 {
-    fr_tokenizer *t = open_tokenizer();
+    fr_tokenizer *t = fr_tiny_plain_tokenizer();
     char *part = make_part(t, N_ROWS);
     size_t bytes = strlen(part);
     for (size_t cut = 0; cut <= bytes; cut++) {
@@ -189,7 +131,7 @@ static void whole_lines_are_kept(void)
 static void a_damaged_last_line_is_dropped_and_others_refused(void)
 {
     fr_answers_found found;
-    fr_tokenizer *t = open_tokenizer();
+    fr_tokenizer *t = fr_tiny_plain_tokenizer();
     char *part = make_part(t, N_ROWS);
     size_t bytes = strlen(part);
     int64_t line = 0;
@@ -249,7 +191,7 @@ typedef struct files {
 
 static files start(void)
 {
-    files f = {.tokenizer = open_tokenizer(),
+    files f = {.tokenizer = fr_tiny_plain_tokenizer(),
                .record = make_record("cpu 1", "1", "abc")};
     (void)snprintf(f.out, PATH_BYTES, "%.2000s/out.jsonl", fr_test_folder());
     (void)snprintf(f.part, PATH_BYTES, "%.2000s.part", f.out);
@@ -293,7 +235,7 @@ static void answer(const files *f, bool resume, bool overwrite, int64_t kept,
     FR_ASSERT_OK(fr_answers_begin(answers, f->tokenizer, &f->record, N_ROWS, &n_kept));
     CU_ASSERT_EQUAL(n_kept, kept);
     for (int64_t i = n_kept; i < end; i++) {
-        fr_ids ids = ids_of(IDS(65 + (int32_t)i, 0xC3));
+        fr_ids ids = fr_test_ids(FR_IDS(65 + (int32_t)i, 0xC3));
         FR_ASSERT_OK(fr_answers_write(answers, i, &ids));
         fr_ids_fini(&ids);
     }
@@ -449,8 +391,7 @@ static void files_of_others_are_left_alone(void)
 }
 
 static const fr_case CASES[] = {
-    FR_CASE(answers_are_valid_text_and_keep_their_ids),
-    FR_CASE(lines_without_ids_have_none),
+    FR_CASE(logprobs_stand_between_row_and_text),
     FR_CASE(whole_lines_are_kept),
     FR_CASE(a_damaged_last_line_is_dropped_and_others_refused),
     FR_CASE(an_output_is_replaced_when_it_is_whole),

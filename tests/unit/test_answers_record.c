@@ -41,6 +41,33 @@ static void a_record_names_what_differs(void)
                     FR_ERR_ARG, "damaged or of another version");
 }
 
+/* Later options have a line only where they are set, so that older records hold still. */
+static void later_options_are_named_where_one_record_lacks_them(void)
+{
+    fr_record without = make_record("cpu 1", "1", "abc");
+    fr_record with;
+    fr_record other;
+    fr_ctx *ctx = fr_test_ctx();
+    fr_record_init(&with);
+    fr_record_add(&with, "the arithmetic", "cpu 1");
+    fr_record_add(&with, "--seed", "1");
+    other = with;
+    fr_record_add(&with, "--n", "3");
+    fr_record_add(&other, "--n", "4");
+    fr_record_add(&with, "the model", "abc");
+    fr_record_add(&other, "the model", "abc");
+    FR_ASSERT_OK(fr_record_check(ctx, "o.part", with.text, with.bytes, &with));
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", with.text, with.bytes, &without),
+                    FR_ERR_ARG,
+                    "--n differs from what its answers were made with (at its default "
+                    "now, but not then)");
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", without.text, without.bytes, &with),
+                    FR_ERR_ARG, "(at its default then, but not now)");
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &with),
+                    FR_ERR_ARG,
+                    "--n differs from what its answers were made with (4 then, 3 now)");
+}
+
 /* It came later, in front of the rows. */
 static void the_epsilon_of_norms_is_compared_where_it_is_told(void)
 {
@@ -96,6 +123,7 @@ static void a_record_that_was_cut_is_refused_and_known(void)
 
 static const fr_case CASES[] = {
     FR_CASE(a_record_names_what_differs),
+    FR_CASE(later_options_are_named_where_one_record_lacks_them),
     FR_CASE(the_epsilon_of_norms_is_compared_where_it_is_told),
     FR_CASE(an_instruction_set_stands_for_an_arithmetic),
     FR_CASE(a_record_that_was_cut_is_refused_and_known),

@@ -78,6 +78,30 @@ static void the_first_signal_leaves_before_the_run_holds(void)
     }
 }
 
+/* As a dialogue has it: SIGINT is counted and ends nothing, SIGTERM does. */
+static void interrupts_are_counted_where_that_is_asked_for(void)
+{
+    farewell left = {0};
+    fr_signals *signals = start(false, &left);
+    fr_signals_count_interrupts(signals);
+    CU_ASSERT_EQUAL(fr_signals_interrupts(signals), 0);
+    for (int64_t n = 1; n <= 3; n++) {
+        (void)kill(getpid(), SIGINT);
+        for (int passed = 0; fr_signals_interrupts(signals) < n && passed < SOON_MS;
+             passed += 10) {
+            rest_ms(10);
+        }
+        CU_ASSERT_EQUAL(fr_signals_interrupts(signals), n);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&left.n_calls), 0);
+    CU_ASSERT_FALSE(fr_signals_stop_wanted(signals));
+    (void)kill(getpid(), SIGTERM);
+    CU_ASSERT_TRUE(leaves(&left, SOON_MS));
+    fr_signals_destroy(&signals);
+    fr_signals_count_interrupts(NULL);
+    CU_ASSERT_EQUAL(fr_signals_interrupts(NULL), 0);
+}
+
 static void once_it_holds_the_first_asks_and_the_second_leaves(void)
 {
     static const int NUMBERS[] = {SIGINT, SIGTERM};
@@ -157,6 +181,7 @@ static void none_is_allowed_everywhere(void)
 
 static const fr_case CASES[] = {
     FR_CASE(the_first_signal_leaves_before_the_run_holds),
+    FR_CASE(interrupts_are_counted_where_that_is_asked_for),
     FR_CASE(once_it_holds_the_first_asks_and_the_second_leaves),
     FR_CASE(sigusr1_and_sighup_ask_and_never_leave),
     FR_CASE(a_sigusr1_before_the_run_holds_is_remembered),

@@ -175,9 +175,35 @@ static void whatever_comes_valid_text_leaves(void)
     }
 }
 
+/* Texts cut in two anywhere: what is not open at the cut is repaired as if nothing followed, and the rest as if nothing stood before. */
+static void open_characters_wait_for_what_follows(void)
+{
+    for (size_t i = 0; i < N_ODD; i++) {
+        for (size_t cut = 0; cut <= ODD[i].bytes; cut++) {
+            size_t open = fr_utf8_open_bytes(ODD[i].text, cut);
+            CU_ASSERT_FATAL(open <= 3 && open <= cut);
+            size_t first_bytes = cut - open;
+            size_t last_bytes = ODD[i].bytes - first_bytes;
+            char *first = copy(ODD[i].text, first_bytes);
+            char *last = copy(ODD[i].text + first_bytes, last_bytes);
+            FR_ASSERT_OK(fr_utf8_repair(fr_test_ctx(), &first, &first_bytes, NULL));
+            FR_ASSERT_OK(fr_utf8_repair(fr_test_ctx(), &last, &last_bytes, NULL));
+            CU_ASSERT_EQUAL_FATAL(first_bytes + last_bytes, ODD[i].wanted_bytes);
+            CU_ASSERT_EQUAL(memcmp(first, ODD[i].wanted, first_bytes), 0);
+            CU_ASSERT_EQUAL(memcmp(last, ODD[i].wanted + first_bytes, last_bytes), 0);
+            free(first);
+            free(last);
+        }
+    }
+    CU_ASSERT_EQUAL(fr_utf8_open_bytes("a\360\237\230", 4), 3);
+    CU_ASSERT_EQUAL(fr_utf8_open_bytes("\340\200", 2), 0);
+    CU_ASSERT_EQUAL(fr_utf8_open_bytes("\303\251", 2), 0);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(odd_bytes_become_what_python_makes_of_them),
     FR_CASE(whatever_comes_valid_text_leaves),
+    FR_CASE(open_characters_wait_for_what_follows),
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 # The program on a device behind a wall (walled.c), with scripts of tests/e2e: their results are those of the plain CPU.
 set(WALL ${CMAKE_CURRENT_LIST_DIR}/walled.c ${CMAKE_CURRENT_LIST_DIR}/narrow.c)
 add_executable(forerun_walled ${CLI_SOURCES} ${WALL})
-target_link_libraries(forerun_walled PRIVATE fr_train fr_options)
+target_link_libraries(forerun_walled PRIVATE fr_program fr_options)
 target_compile_definitions(forerun_walled PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
 
 # fr_walled_test(NAME SCRIPT [ARGS...]); scripts are of tests/e2e, but for those with a folder of their own

@@ -117,7 +117,7 @@ static void penalise(const fr_generation *c, const fr_generate_row *row, int64_t
 /* ln of the sum of e^logit, in the order of the ids. */
 static double log_sum(const float *logits, int64_t n)
 {
-    double highest = -INFINITY;
+    double highest = -(double)INFINITY;
     double sum = 0.0;
     for (int64_t i = 0; i < n; i++) {
         highest = fmax(highest, (double)logits[i]);

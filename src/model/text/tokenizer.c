@@ -452,6 +452,19 @@ static size_t lead_bytes(const fr_tokenizer *tokenizer, const fr_token *first)
     return n;
 }
 
+/* What encoding put in front of a text is left out of the first token that has a text. */
+fr_text fr_tokenizer_piece(const fr_tokenizer *tokenizer, int32_t id, bool skip_special,
+                           bool *is_first)
+{
+    if (!is_written(tokenizer, id, skip_special)) {
+        return fr_text_of("");
+    }
+    const fr_token *token = &tokenizer->tokens[id];
+    size_t lead = *is_first ? lead_bytes(tokenizer, token) : 0;
+    *is_first = *is_first && token->bytes == 0;
+    return (fr_text){token->text + lead, (size_t)token->bytes - lead};
+}
+
 fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                               const int32_t *ids, int64_t n, bool skip_special,
                               char **out, size_t *out_bytes)
@@ -464,13 +477,9 @@ fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     char *next = *out;
     bool is_first = true;
     for (int64_t i = 0; i < n; i++) {
-        if (is_written(tokenizer, ids[i], skip_special)) {
-            const fr_token *token = &tokenizer->tokens[ids[i]];
-            size_t lead = is_first ? lead_bytes(tokenizer, token) : 0;
-            is_first = is_first && token->bytes == 0;
-            memcpy(next, token->text + lead, (size_t)token->bytes - lead);
-            next += (size_t)token->bytes - lead;
-        }
+        fr_text piece = fr_tokenizer_piece(tokenizer, ids[i], skip_special, &is_first);
+        memcpy(next, piece.data, piece.bytes);
+        next += piece.bytes;
     }
     *out_bytes = (size_t)(next - *out);
     return FR_OK;

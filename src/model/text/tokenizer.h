@@ -107,6 +107,11 @@ FR_MUST_CHECK fr_status fr_tokenizer_find_special(fr_ctx *ctx,
                                                   fr_text text, bool *found,
                                                   bool *late);
 
+/** The text that an id (>= 0) adds to the ids before it, borrowed; decoding ids is one call for each.
+ * @param[in,out] is_first  true before the first id: no text has come yet */
+fr_text fr_tokenizer_piece(const fr_tokenizer *tokenizer, int32_t id, bool skip_special,
+                           bool *is_first);
+
 /** The text of ids as NUL-terminated bytes; the caller frees. `skip_special` leaves special tokens out. Ids without a text
  * (fr_tokenizer_has_text) add nothing. FR_ERR_ARG if an id is negative. */
 FR_MUST_CHECK fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,

@@ -27,6 +27,10 @@ static const char *const CARRIED[] = {
     "title",     "name",          "url",     "dataset",  "subset",   "split",
     "lang",      "language",      "date",    "time",     "timestamp"};
 
+/* Likewise; `eval --generate` writes them beside "generated" and "scores". */
+static const char *const SCORED[] = {"references", "base_generated", "base_ids",
+                                     "base_scores"};
+
 /* Whether a list of names separated by commas contains this one. */
 static bool lists(const char *names, const char *key)
 {
@@ -55,7 +59,7 @@ static bool is_among(const char *key, const char *const *names, size_t n)
     return found;
 }
 
-/* `listed`: the user named the key in data.ignore. `ignored`: listed, or one of CARRIED. */
+/* `listed`: the user named the key in data.ignore. `ignored`: listed, or one of CARRIED or SCORED. */
 bool fr_row_is_listed(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key);
@@ -64,7 +68,8 @@ bool fr_row_is_listed(const fr_row_reader *r, const char *key)
 bool fr_row_is_ignored(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key) ||
-           is_among(key, CARRIED, sizeof CARRIED / sizeof CARRIED[0]);
+           is_among(key, CARRIED, sizeof CARRIED / sizeof CARRIED[0]) ||
+           is_among(key, SCORED, sizeof SCORED / sizeof SCORED[0]);
 }
 
 fr_status fr_row_fail_unknown(const fr_row_reader *r, const char *of_what,

@@ -1,4 +1,4 @@
-/* A base with a list of prefixes, opened before the weights are loaded.
+/* A base with a list of prefixes, most of them opened before the weights are loaded.
  *
  * The list begins with --prefix, or with an entry for the base alone (reference and task are NULL); prefixes that
  * rows name are appended. Each reference is in the list once. Two references may name tasks of one file: the file is
@@ -6,11 +6,15 @@
  *
  * A prefix is checked twice. Its shape and epsilon are compared with the base when it is opened, which costs nothing.
  * The digest of the base's weights exists only after loading, so the identity is checked then (check_prefixes), once
- * for each file.
+ * for each file. A prefix that is added later is checked at once.
+ *
+ * fr_inference_prefix_open makes a prefix that is in no list, for a server: it comes after loading and from another thread, so
+ * that it works on a copy of the struct that has that thread's context.
  */
 #include "train/inference/inference.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "train/session/rank_share.h"
 
 #include <stdlib.h>
@@ -27,6 +31,18 @@ static fr_checkpoint *find_open(const fr_inference *inference, const char *file)
     return NULL;
 }
 
+/* A task of the checkpoint, whose shape fits the base. */
+static fr_status choose_task(const fr_inference *inference, fr_inference_prefix *p,
+                             int64_t index)
+{
+    fr_ctx *ctx = inference->ctx;
+    const fr_arch *arch = fr_weights_arch(inference->session.weights);
+    p->task = &p->checkpoint->tasks[index];
+    FR_TRY(fr_prefix_file_check(ctx, p->reference, p->task, arch));
+    return fr_identity_check_eps(ctx, p->reference, p->task->base_norm_eps,
+                                 arch->norm_eps);
+}
+
 static fr_status open_file(const fr_inference *inference, fr_inference_prefix *p)
 {
     fr_ctx *ctx = inference->ctx;
@@ -41,11 +57,7 @@ static fr_status open_file(const fr_inference *inference, fr_inference_prefix *p
         FR_TRY(fr_checkpoint_read(ctx, p->file, &p->checkpoint));
     }
     FR_TRY(fr_checkpoint_find_task(ctx, p->checkpoint, p->file, name, &index));
-    p->task = &p->checkpoint->tasks[index];
-    const fr_arch *arch = fr_weights_arch(inference->session.weights);
-    FR_TRY(fr_prefix_file_check(ctx, p->reference, p->task, arch));
-    return fr_identity_check_eps(ctx, p->reference, p->task->base_norm_eps,
-                                 arch->norm_eps);
+    return choose_task(inference, p, index);
 }
 
 /* How rows are read: defaults come from the base, a prefix overrides them, and the options override both. */
@@ -102,6 +114,49 @@ static void destroy_prefix(fr_device *device, fr_inference_prefix *p)
     free(p);
 }
 
+/* The device sees the keys and values of this rank's layers. */
+static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
+{
+    if (p->task == NULL) {
+        return FR_OK;
+    }
+    fr_prefix_part part = fr_prefix_file_part(p->task, s->first_layer, s->n_layers);
+    FR_TRY(fr_prefix_image_open(s->device, part.k, part.v, part.n, &p->image));
+    p->view = (fr_stage_prefix){.length = p->task->length,
+                                .k = p->image.k.device,
+                                .v = p->image.v.device,
+                                .layers = {p->task->first_layer, p->task->n_layers},
+                                .slides = p->task->slides};
+    return FR_OK;
+}
+
+fr_status fr_inference_check_base(fr_ctx *ctx, const fr_inference *inference,
+                                  const char *file, const fr_checkpoint *checkpoint)
+{
+    const fr_session *s = &inference->session;
+    return fr_identity_check(ctx, file, checkpoint->base_shape, checkpoint->base_digest,
+                             s->shape, s->digest, false);
+}
+
+static fr_status check_chat(const fr_inference *inference, const fr_inference_prefix *p)
+{
+    return p->task != NULL && p->chat
+               ? fr_chat_identity_check(inference->ctx, p->reference, p->task,
+                                        p->chat_template, false)
+               : FR_OK;
+}
+
+/* Makes the view of this rank's layers, and checks each file once. */
+static fr_status check_prefix(const fr_inference *inference, fr_inference_prefix *p)
+{
+    FR_TRY(show_prefix(&inference->session, p));
+    if (p->checkpoint != NULL && !p->is_shared) {
+        FR_TRY(
+            fr_inference_check_base(inference->ctx, inference, p->file, p->checkpoint));
+    }
+    return check_chat(inference, p);
+}
+
 /* Add a prefix at the end of the list; `reference` NULL: the base alone. */
 static fr_status append(fr_inference *inference, const char *reference,
                         fr_inference_prefix **out)
@@ -119,12 +174,17 @@ static fr_status append(fr_inference *inference, const char *reference,
     if (status == FR_OK) {
         status = open_chat(inference, p);
     }
+    if (status == FR_OK) {
+        choose_reading(inference, p);
+    }
+    if (status == FR_OK && inference->is_loaded) {
+        status = check_prefix(inference, p);
+    }
     if (status != FR_OK) { /* so that fr_inference_add does not find it later */
-        destroy_prefix(NULL, p);
+        destroy_prefix(inference->session.device, p);
         *out = NULL;
         return status;
     }
-    choose_reading(inference, p);
     while (*end != NULL) {
         end = &(*end)->next;
     }
@@ -137,8 +197,7 @@ fr_status fr_inference_add(fr_inference *inference, const char *reference,
                            const fr_inference_prefix **out)
 {
     fr_inference_prefix *p = inference->prefix;
-    while (p != NULL &&
-           (p->reference == NULL || strcmp(p->reference, reference) != 0)) {
+    while (p != NULL && fr_texts_differ(p->reference, reference)) {
         p = p->next;
     }
     fr_status status = p == NULL ? append(inference, reference, &p) : FR_OK;
@@ -159,37 +218,10 @@ fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
     return status;
 }
 
-/* The device sees the keys and values of this rank's layers. */
-static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
-{
-    if (p->task == NULL) {
-        return FR_OK;
-    }
-    fr_prefix_part part = fr_prefix_file_part(p->task, s->first_layer, s->n_layers);
-    FR_TRY(fr_prefix_image_open(s->device, part.k, part.v, part.n, &p->image));
-    p->view = (fr_stage_prefix){.length = p->task->length,
-                                .k = p->image.k.device,
-                                .v = p->image.v.device,
-                                .layers = {p->task->first_layer, p->task->n_layers},
-                                .slides = p->task->slides};
-    return FR_OK;
-}
-
-/* Checks each file once, and makes the views of this rank's layers. */
 static fr_status check_prefixes(const fr_inference *inference)
 {
-    const fr_session *s = &inference->session;
     for (fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
-        const fr_checkpoint *c = p->checkpoint;
-        FR_TRY(show_prefix(s, p));
-        if (c != NULL && !p->is_shared) {
-            FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape,
-                                     c->base_digest, s->shape, s->digest, false));
-        }
-        if (p->task != NULL && p->chat) {
-            FR_TRY(fr_chat_identity_check(inference->ctx, p->reference, p->task,
-                                          p->chat_template, false));
-        }
+        FR_TRY(check_prefix(inference, p));
     }
     return FR_OK;
 }
@@ -223,6 +255,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     FR_TRY(fr_group_agree(s->world, fr_layout_settle(inference->ctx, &problem,
                                                      &session.layout, &session.needs)));
     FR_TRY(fr_session_load(s, &session));
+    inference->is_loaded = true;
     return fr_group_agree(s->world, check_prefixes(inference));
 }
 
@@ -234,6 +267,44 @@ void fr_inference_close(fr_inference *inference)
         destroy_prefix(inference->session.device, p);
     }
     fr_session_close(&inference->session);
+}
+
+/* The name stands for the file too, in messages. */
+static fr_status fill_prefix(const fr_inference *inference, const char *reference,
+                             int64_t index, fr_inference_prefix *p)
+{
+    FR_TRY(fr_copy_optional(inference->ctx, reference, &p->reference));
+    FR_TRY(fr_copy_optional(inference->ctx, reference, &p->file));
+    if (p->checkpoint != NULL) {
+        FR_TRY(choose_task(inference, p, index));
+    }
+    FR_TRY(open_chat(inference, p));
+    choose_reading(inference, p);
+    return check_chat(inference, p);
+}
+
+fr_status fr_inference_prefix_open(fr_ctx *ctx, const fr_inference *inference,
+                                   const char *reference, fr_checkpoint *checkpoint,
+                                   int64_t index, fr_inference_prefix **out)
+{
+    fr_inference own = *inference;
+    own.ctx = ctx;
+    FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
+    (*out)->checkpoint = checkpoint;
+    (*out)->is_shared = true;
+    fr_status status = fill_prefix(&own, reference, index, *out);
+    if (status != FR_OK) {
+        fr_inference_prefix_close(out);
+    }
+    return status;
+}
+
+void fr_inference_prefix_close(fr_inference_prefix **prefix)
+{
+    if (*prefix != NULL) {
+        destroy_prefix(NULL, *prefix);
+        *prefix = NULL;
+    }
 }
 
 /* The prefix takes positions of the context, so rows may have that many tokens fewer. */

@@ -53,6 +53,7 @@ typedef struct fr_inference {
     const fr_inference_params *params; /* borrowed */
     fr_session session;
     fr_inference_prefix *prefix; /* list: first that of the parameters */
+    bool is_loaded;              /* the weights are there */
 } fr_inference;
 
 /** Open the model's files and the prefix. Rows are read as the prefix says, unless the parameters say otherwise. */
@@ -61,8 +62,8 @@ FR_MUST_CHECK fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
                                           fr_inference *out);
 
 /**
- * Add a prefix, before the weights are loaded. A reference that was added before is found again; a file of several tasks
- * is read once. Not collective.
+ * Add a prefix, before the weights are loaded or after; NULL: the base alone. A reference that was added before is found again; a file
+ * of several tasks is read once. Not collective.
  * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, no such task, another shape than the base)
  */
 FR_MUST_CHECK fr_status fr_inference_add(fr_inference *inference, const char *reference,
@@ -72,6 +73,26 @@ FR_MUST_CHECK fr_status fr_inference_add(fr_inference *inference, const char *re
  * together. */
 FR_MUST_CHECK fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
                                           double target_share);
+
+/** Once the weights are loaded: whether a file belongs to them. Local; any thread may call it with a context of its own.
+ * @return FR_OK, after a warning if it was made over other weights of the same shape; FR_ERR_CHECKPOINT (another shape) */
+FR_MUST_CHECK fr_status fr_inference_check_base(fr_ctx *ctx,
+                                                const fr_inference *inference,
+                                                const char *file,
+                                                const fr_checkpoint *checkpoint);
+
+/**
+ * A prefix of a checkpoint that was read elsewhere and whose base was checked, for programs whose prefixes come and go. It is not in the
+ * list and has no image; its shape and its chat are checked. Local; any thread may call it with a context of its own.
+ * @param reference   its name in messages   @param checkpoint  borrowed; NULL: the base alone
+ * @param[out] out    released with fr_inference_prefix_close
+ * @return FR_OK; FR_ERR_CHECKPOINT (another shape than the base); as fr_chat_open_kept
+ */
+FR_MUST_CHECK fr_status fr_inference_prefix_open(
+    fr_ctx *ctx, const fr_inference *inference, const char *reference,
+    fr_checkpoint *checkpoint, int64_t index, fr_inference_prefix **out);
+/** Accepts NULL inside. */
+void fr_inference_prefix_close(fr_inference_prefix **prefix);
 
 void fr_inference_close(fr_inference *inference);
 

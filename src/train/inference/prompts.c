@@ -141,7 +141,11 @@ fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_promp
     if (params->path == NULL) {
         return read_prompt(out);
     }
-    FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
+    out->file = params->content;
+    out->file_bytes = params->content_bytes;
+    if (params->content == NULL) {
+        FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
+    }
     fr_row_source *source = NULL;
     FR_TRY(fr_row_source_open(ctx, params->path, out->file, out->file_bytes, &source));
     fr_status status = parse_rows(out, source);
@@ -188,43 +192,88 @@ static fr_status as_bad_row(const fr_prompts *p, fr_status status)
 }
 
 /* At least one position must be left for what is generated. */
-static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
+static fr_status check_length(fr_ctx *ctx, const fr_inference_prefix *prefix, int64_t n,
                               int64_t context)
 {
-    fr_status status = FR_OK;
-    if (row->ids.count < 1) {
-        status = FR_FAIL(p->ctx, FR_ERR_DATA,
-                         "the prompt is empty; give at least one token");
-    } else if (row->prefix->length + row->ids.count >= context) {
-        status = FR_FAIL(p->ctx, FR_ERR_DATA,
-                         "a prefix of %lld and a prompt of %lld tokens leave no space "
-                         "in the context of %lld; shorten the prompt",
-                         (long long)row->prefix->length, (long long)row->ids.count,
-                         (long long)context);
+    if (n < 1) {
+        return FR_FAIL(ctx, FR_ERR_DATA,
+                       "the prompt is empty; give at least one token");
     }
+    if (prefix->length + n >= context) {
+        return FR_FAIL(ctx, FR_ERR_DATA,
+                       "a prefix of %lld and a prompt of %lld tokens leave no space "
+                       "in the context of %lld; shorten the prompt",
+                       (long long)prefix->length, (long long)n, (long long)context);
+    }
+    return FR_OK;
+}
+
+fr_status fr_prompt_encode(fr_ctx *ctx, const fr_inference *inference,
+                           const fr_inference_prefix *prefix, fr_place place,
+                           const char *ignore, const json_t *object, fr_row *out)
+{
+    fr_row_reader reader;
+    fr_data_params params = fr_inference_data(inference, prefix, place.name);
+    params.ignore = ignore;
+    FR_TRY(fr_row_reader_init(ctx, &params, FR_ROW_PROMPT, &reader));
+    reader.line = place.line;
+    FR_TRY(fr_row_encode(&reader, object, out));
+    fr_status status =
+        check_length(ctx, prefix, out->source.ids.count,
+                     fr_weights_arch(inference->session.weights)->context_length);
     if (status != FR_OK) {
-        fr_row_add_place(p->ctx, name_of(p), row->line);
+        fr_row_add_place(ctx, place.name, place.line);
     }
     return status;
+}
+
+/* Puts the system turn in front; a source becomes the user's turn behind it, if sources are dialogues. Rows of ids have no turns. */
+static fr_status add_system(const fr_prompts *p, fr_prompt *row)
+{
+    json_t *messages = json_object_get(row->object, "messages");
+    json_t *source = json_object_get(row->object, "source");
+    if (messages == NULL && (source == NULL || !row->prefix->chat)) {
+        fr_status status =
+            FR_FAIL(p->ctx, FR_ERR_DATA,
+                    "a system turn needs a dialogue: \"messages\", or a \"source\" of "
+                    "text with --chat or a prefix for dialogues");
+        fr_row_add_place(p->ctx, name_of(p), row->line);
+        return status;
+    }
+    if (messages == NULL && json_is_string(source)) {
+        messages = json_pack("[{s:s, s:O}]", "role", "user", "content", source);
+        FR_TRY(fr_check_memory(p->ctx, messages != NULL, 1));
+        bool is_set = json_object_set_new(row->object, "messages", messages) == 0 &&
+                      json_object_del(row->object, "source") == 0;
+        FR_TRY(fr_check_memory(p->ctx, is_set, 1));
+    }
+    const char *first =
+        json_string_value(json_object_get(json_array_get(messages, 0), "role"));
+    if (!json_is_array(messages) || (first != NULL && strcmp(first, "system") == 0)) {
+        return FR_OK; /* what has another form is refused by the reader of rows */
+    }
+    json_t *turn =
+        json_pack("{s:s, s:s}", "role", "system", "content", p->params.system);
+    return fr_check_memory(
+        p->ctx, turn != NULL && json_array_insert_new(messages, 0, turn) == 0, 1);
 }
 
 /* One row's ids, moved out of *scratch. */
 static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
                             fr_inference *inference, fr_row *scratch)
 {
-    fr_row_reader reader;
     FR_TRY(find_prefix(p, row, inference));
-    fr_data_params params = fr_inference_data(inference, row->prefix, name_of(p));
-    params.ignore = p->params.ignore;
-    FR_TRY(fr_row_reader_init(p->ctx, &params, FR_ROW_PROMPT, &reader));
-    reader.line = row->line;
-    FR_TRY(fr_row_encode(&reader, row->object, scratch));
+    if (p->params.system != NULL) {
+        FR_TRY(add_system(p, row));
+    }
+    FR_TRY(fr_prompt_encode(p->ctx, inference, row->prefix,
+                            (fr_place){name_of(p), row->line}, p->params.ignore,
+                            row->object, scratch));
     row->ids = scratch->source.ids;
     scratch->source.ids = (fr_ids){0};
     json_decref(row->object);
     row->object = NULL;
-    return check_length(p, row,
-                        fr_weights_arch(inference->session.weights)->context_length);
+    return FR_OK;
 }
 
 /* With a template that has no {source}, `--prompt ""` leaves nothing unused. */

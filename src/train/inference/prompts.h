@@ -9,6 +9,7 @@
 #define FR_TRAIN_INFERENCE_PROMPTS_H
 
 #include "model/text/vocabulary.h"
+#include "train/data/row.h"
 #include "train/data/row_lines.h"
 #include "train/inference/inference.h"
 
@@ -28,6 +29,11 @@ typedef struct fr_prompt {
 typedef struct fr_prompts_params {
     const char *path;   /* file of rows; NULL: `prompt` is the only one */
     const char *prompt; /* its source; UTF-8 */
+    const char
+        *system; /* a system turn before each dialogue that has none; NULL: none */
+    char *
+        content; /* what the file holds, already read, from malloc; moved to the prompts. `path` is then its name; NULL: read it */
+    size_t content_bytes;
     const char *ignore; /* as in fr_data_params */
     const char *fields; /* likewise */
     bool skip_bad_rows;
@@ -52,6 +58,17 @@ FR_MUST_CHECK fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *pa
 /** Find the prefix and the ids of every row; rows that cannot be used are removed from the list.
  * @return FR_OK; FR_ERR_DATA (a bad row; no row left); FR_ERR_CHECKPOINT (a prefix) ... */
 FR_MUST_CHECK fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference);
+
+/**
+ * The ids of one row that is parsed, for a prefix. At least one position is left for what is generated. Local; any thread may call it with a
+ * context of its own.
+ * @param ignore    as in fr_data_params   @param[out] out  its source has the ids; released with fr_row_fini, after a failure too
+ * @return FR_OK; FR_ERR_DATA, naming the place (a bad row; an empty prompt, one that leaves no space); as fr_row_encode
+ */
+FR_MUST_CHECK fr_status fr_prompt_encode(fr_ctx *ctx, const fr_inference *inference,
+                                         const fr_inference_prefix *prefix,
+                                         fr_place place, const char *ignore,
+                                         const json_t *object, fr_row *out);
 
 /** Where row `i` came from, for messages. */
 fr_place fr_prompts_place(const fr_prompts *prompts, int64_t i);

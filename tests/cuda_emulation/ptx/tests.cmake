@@ -70,7 +70,7 @@ fr_test_properties(golden.cuda_model_ptx golden 1)
 fr_emulated_gpu(golden_cuda_model_ptx golden.cuda_model_ptx fr_translated_kernels)
 
 add_executable(forerun_cuda_ptx ${CLI_SOURCES} ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/backends.c)
-target_link_libraries(forerun_cuda_ptx PRIVATE fr_train fr_options)
+target_link_libraries(forerun_cuda_ptx PRIVATE fr_program fr_options)
 target_compile_definitions(forerun_cuda_ptx PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
 fr_emulated_gpu(forerun_cuda_ptx "" fr_translated_kernels)
 add_dependencies(cuda_ptx golden_cuda_model_ptx forerun_cuda_ptx forerun_cuda)

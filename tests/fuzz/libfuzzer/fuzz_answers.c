@@ -19,21 +19,26 @@ static fr_status give_row(void *user, int64_t index, char **text, size_t *bytes)
     return fr_copy_string(fuzz_ctx(), ROWS[index], text);
 }
 
-static void scan(fuzz_part part)
+static void scan(fuzz_part part, bool has_logprobs)
 {
-    static const fr_answers_params PARAMS = {.path = "out", .row = give_row};
+    static const char *const STOPS[] = {"ab", "\xC3\xA9"};
+    const fr_answers_params params = {.path = "out",
+                                      .row = give_row,
+                                      .has_logprobs = has_logprobs,
+                                      .stops = STOPS,
+                                      .n_stops = has_logprobs ? 2 : 0};
     fr_ctx *ctx = fuzz_ctx();
     fr_answers_found found;
     fr_answers_found again;
     char *block = fuzz_block(part);
-    if (fuzz_answer(ctx, fr_answers_scan(ctx, &PARAMS, fuzz_tokenizer(false), N_ROWS,
+    if (fuzz_answer(ctx, fr_answers_scan(ctx, &params, fuzz_tokenizer(false), N_ROWS,
                                          block, part.bytes, &found))) {
         fuzz_check(found.n_kept <= N_ROWS && found.n_kept <= found.n_lines &&
                        found.kept_bytes <= part.bytes,
                    "what is kept is there");
         fuzz_check(found.kept_bytes == 0 || block[found.kept_bytes - 1] == '\n',
                    "what is kept are whole lines");
-        fuzz_check(fuzz_answer(ctx, fr_answers_scan(ctx, &PARAMS, fuzz_tokenizer(false),
+        fuzz_check(fuzz_answer(ctx, fr_answers_scan(ctx, &params, fuzz_tokenizer(false),
                                                     N_ROWS, block, found.kept_bytes,
                                                     &again)) &&
                        again.n_kept == found.n_kept && again.n_lines == found.n_kept,
@@ -59,7 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                "a record that is accepted is one");
     free(kept);
     if (n == N_PARTS) {
-        scan(parts[1]);
+        scan(parts[1], false);
+        scan(parts[1], true);
     }
     return 0;
 }
