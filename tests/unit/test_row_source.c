@@ -195,7 +195,7 @@ static void a_row_is_bounded(void)
     memset(text, 'x', BYTES);
     memcpy(text, "a,b\n1,2\n\"", 9);
     read_all("rows.csv", text, BYTES, got);
-    CU_ASSERT_PTR_NOT_NULL(strstr(got, "|*rows.csv:3: the row has more than 64 MiB"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(got, "|*rows.csv:3: the row has more than 8 MiB"));
     memset(text, '\n', BYTES);
     memcpy(text, "[{},{", 5);
     read_all("rows", text, BYTES, got);

@@ -11,7 +11,7 @@
 #include "train/data/row_shape.h"
 
 /** Bytes that one row of a list or a table may have: more means that a quote is not closed. */
-enum { FR_ROW_MAX_BYTES = 64 << 20 };
+enum { FR_ROW_MAX_BYTES = 8 << 20 };
 
 typedef struct fr_row_source fr_row_source;
 
