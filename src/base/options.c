@@ -63,8 +63,14 @@ static size_t edit_distance(const char *a, const char *b)
 const char *fr_nearest_word(const char *word, const void *candidates, size_t count,
                             size_t stride)
 {
+    enum {
+        LONGEST = 64
+    }; /* a foreign text may be of any length, and the work grows with it */
     const char *best = NULL;
     size_t min = strlen(word) / 2 + 2;
+    if (strlen(word) > LONGEST) {
+        return NULL;
+    }
     for (size_t i = 0; i < count; i++) {
         const char *candidate = NULL;
         memcpy(&candidate, (const char *)candidates + i * stride, sizeof candidate);

@@ -45,7 +45,7 @@ static const fr_option OPTIONS[] = {
      "and values would take more than half of the memory)"},
     {"context", "N",
      "largest number of tokens of a prefix, a prompt and its answer together "
-     "(default: the base's, at most 4096)"},
+     "(default: the base's, at most 2048)"},
     {"max-new-tokens", "N",
      "largest number of tokens of an answer (default: what the context leaves)"},
     {"max-choices", "N",
@@ -143,6 +143,13 @@ static fr_status read_bounds(server *s)
     FR_TRY(fr_options_int(s->ctx, o, "request-timeout", 0, DAY, &s->request_seconds));
     FR_TRY(fr_options_int(s->ctx, o, "drain-timeout", 0, DAY, &s->drain_seconds));
     FR_TRY(fr_options_size(s->ctx, o, "prefix-memory", &s->prefix_memory));
+    if (s->serving_params.queue < s->answering.limits.max_choices) {
+        return FR_FAIL(s->ctx, FR_ERR_ARG,
+                       "--queue %lld is less than --max-choices %lld: a request of so "
+                       "many choices could never be taken; change one of them",
+                       (long long)s->serving_params.queue,
+                       (long long)s->answering.limits.max_choices);
+    }
     return FR_OK;
 }
 
@@ -234,7 +241,7 @@ static fr_status find_memory(server *s)
 /* How long a row may be: the table of positions is made for it. */
 static int64_t find_context(const server *s)
 {
-    enum { USUAL = 4096 };
+    enum { USUAL = 2048 };
     int64_t most = fr_weights_arch(s->inference.session.weights)->context_length;
     int64_t wanted = s->context > 0 ? s->context : USUAL;
     return wanted < most ? wanted : most;
@@ -265,7 +272,16 @@ static fr_status load(server *s)
     p->generation.ids = s->answerer.ids;
     p->generation.capacity = s->context;
     FR_TRY(fr_peers_open(s->ctx, s->cli->world, session->nodes, &s->peers));
-    return fr_serving_create(s->ctx, p, &s->serving);
+    FR_TRY(fr_serving_create(s->ctx, p, &s->serving));
+    enum { MIB = 1 << 20 };
+    fr_serving_counters now;
+    fr_serving_count(s->serving, &now);
+    fr_log(
+        s->ctx, FR_LOG_INFO,
+        "%lld places of %lld tokens; their keys and values take %lld MiB on this rank",
+        (long long)now.places, (long long)s->context,
+        (long long)(fr_cache_bytes(session->stage, now.places * s->context) / MIB));
+    return FR_OK;
 }
 
 /* ---- the server ------------------------------------------------------------------------------------- */
@@ -388,6 +404,10 @@ static fr_status run(server *s)
 static void finish(server *s)
 {
     enum { FLUSH_SECONDS = 5 };
+    if (s->http !=
+        NULL) { /* also where the engine never ran: nobody must wait for it */
+        fr_serving_lost(s->serving, "the server has ended");
+    }
     fr_http_stop(&s->http, FLUSH_SECONDS);
     fr_serving_destroy(&s->serving);
     fr_shelf_close(&s->shelf);

@@ -51,10 +51,16 @@ void fr_talk_note(const talk *t, const char *format, ...)
     }
 }
 
-fr_status fr_talk_add(talk *t, const char *role, const char *text, size_t bytes)
+fr_status fr_talk_add(talk *t, const char *role, const char *text, size_t bytes,
+                      bool is_whole)
 {
     json_t *message =
         json_pack("{s:s, s:o}", "role", role, "content", json_stringn(text, bytes));
+    if (message != NULL && !is_whole &&
+        json_object_set_new(message, "weight", json_integer(0)) != 0) {
+        json_decref(message);
+        message = NULL;
+    }
     return fr_check_memory(
         t->ctx, message != NULL && json_array_append_new(t->messages, message) == 0,
         bytes);
@@ -192,7 +198,7 @@ static fr_status say(talk *t, const char *text)
 {
     size_t n = json_array_size(t->messages);
     fr_status status =
-        fr_group_agree(t->cli->world, fr_talk_add(t, "user", text, strlen(text)));
+        fr_group_agree(t->cli->world, fr_talk_add(t, "user", text, strlen(text), true));
     if (status == FR_OK) {
         status = fr_talk_answer(t);
     }

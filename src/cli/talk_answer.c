@@ -218,8 +218,9 @@ static fr_status generate(answer *a)
 static fr_status keep(answer *a)
 {
     fr_text text = fr_bytes_text(&a->text);
+    bool is_whole = !a->is_interrupted && a->row.state != FR_ROW_FULL;
     tell_end(a);
-    return fr_talk_add(a->t, "assistant", text.data, text.bytes - 1);
+    return fr_talk_add(a->t, "assistant", text.data, text.bytes - 1, is_whole);
 }
 
 fr_status fr_talk_answer(talk *t)

@@ -71,18 +71,47 @@ static const fr_inference_prefix *find_task(const talk *t, const char *name)
     return found;
 }
 
-static fr_status use(talk *t, const char *rest)
+static fr_status find_prefix(talk *t, const char *name, const fr_inference_prefix **out)
 {
-    const fr_inference_prefix *p = find_task(t, rest);
-    if (p == NULL) {
-        FR_TRY(fr_inference_add(&t->inference, rest, &p));
+    *out = find_task(t, name);
+    if (*out == NULL) {
+        FR_TRY(fr_inference_add(&t->inference, name, out));
     }
-    if (p->length + 1 >= t->context) {
+    if ((*out)->length + 1 >= t->context) {
         return FR_FAIL(t->ctx, FR_ERR_DATA,
                        "%s has %lld slots, which leave no space in a context of %lld; "
                        "start with a larger --context",
-                       rest, (long long)p->length, (long long)t->context);
+                       name, (long long)(*out)->length, (long long)t->context);
     }
+    return FR_OK;
+}
+
+/* A path may mean one file here and another on another node. Ranks whose prefixes differ in shape would compute past their
+ * memory. */
+static fr_status check_alike(talk *t, const char *name, const fr_inference_prefix *p)
+{
+    enum { N = 4 };
+    const fr_stage_prefix *view = &p->view;
+    int64_t least[N] = {p->length, view->layers.first, view->layers.count,
+                        view->slides ? 1 : 0};
+    int64_t most[N];
+    memcpy(most, least, sizeof most);
+    FR_TRY(fr_group_allreduce(t->cli->world, FR_MIN, least, N));
+    FR_TRY(fr_group_allreduce(t->cli->world, FR_MAX, most, N));
+    return memcmp(least, most, sizeof least) == 0
+               ? FR_OK
+               : FR_FAIL(t->ctx, FR_ERR_CHECKPOINT,
+                         "%s is another prefix on another rank; put one file where all "
+                         "ranks see it",
+                         name);
+}
+
+/* The prefix changes on all ranks or on none. */
+static fr_status use(talk *t, const char *rest)
+{
+    const fr_inference_prefix *p = NULL;
+    FR_TRY(fr_group_agree(t->cli->world, find_prefix(t, rest, &p)));
+    FR_TRY(check_alike(t, rest, p));
     t->prefix = p;
     fr_talk_tell_prefix(t);
     return FR_OK;
@@ -116,7 +145,12 @@ static fr_status list_prefixes(talk *t, const char *rest)
 static fr_status set_system(talk *t, const char *rest)
 {
     char *text = NULL;
-    FR_TRY(fr_copy_optional(t->ctx, rest[0] != '\0' ? rest : NULL, &text));
+    fr_status status = fr_copy_optional(t->ctx, rest[0] != '\0' ? rest : NULL, &text);
+    status = fr_group_agree(t->cli->world, status);
+    if (status != FR_OK) {
+        free(text);
+        return status;
+    }
     free(t->system);
     t->system = text;
     fr_talk_note(t, text != NULL ? "the system turn counts from the next answer on"
@@ -156,12 +190,14 @@ static fr_status retry(talk *t, const char *rest)
 }
 
 /* A file of rows is added to; anything else keeps what it holds. */
-static fr_status check_rows_file(const talk *t, int file, const char *path, bool *ends)
+static fr_status check_rows_file(const talk *t, int file, const char *path, bool *ends,
+                                 off_t *bytes)
 {
     static const char BEGIN[] = "{\"messages\"";
     char first[sizeof BEGIN] = "";
     char last = '\n';
     off_t size = lseek(file, 0, SEEK_END);
+    *bytes = size;
     if (size > 0 && (pread(file, first, sizeof BEGIN - 1, 0) < 0 ||
                      pread(file, &last, 1, size - 1) != 1)) {
         return FR_FAIL(t->ctx, FR_ERR_IO, "cannot read %s: %s", path, strerror(errno));
@@ -174,19 +210,24 @@ static fr_status check_rows_file(const talk *t, int file, const char *path, bool
                          path);
 }
 
+/* Where it cannot be written whole, the file is cut back to what it was. */
 static fr_status append_row(const talk *t, const char *path, const char *row)
 {
     bool ends = true;
+    off_t before = 0;
     int file = fr_open_own(path, O_RDWR | O_APPEND);
     if (file < 0) {
         return FR_FAIL(t->ctx, FR_ERR_IO, "cannot write to %s: %s", path,
                        strerror(errno));
     }
-    fr_status status = check_rows_file(t, file, path, &ends);
+    fr_status status = check_rows_file(t, file, path, &ends, &before);
     bool good = status != FR_OK || ((ends || fr_write_whole(file, "\n", 1)) &&
                                     fr_write_whole(file, row, strlen(row)) &&
                                     fr_write_whole(file, "\n", 1));
     int code = good ? 0 : errno;
+    if (!good && before >= 0 && ftruncate(file, before) != 0) {
+        fr_log(t->ctx, FR_LOG_WARN, "%s ends with a part of a row", path);
+    }
     if (close(file) != 0 && code == 0) {
         code = errno;
     }

@@ -44,8 +44,9 @@ void fr_talk_note(const talk *t, const char *format, ...)
 
 /* How the prefix in use reads turns. */
 talk_form fr_talk_form(const talk *t);
-/* Adds a message. */
-fr_status fr_talk_add(talk *t, const char *role, const char *text, size_t bytes);
+/* Adds a message. One that is not whole, as it was cut, is not learned from a saved dialogue. */
+fr_status fr_talk_add(talk *t, const char *role, const char *text, size_t bytes,
+                      bool is_whole);
 /* Answers the last message, which is the user's, and adds the answer. A failure leaves the messages as they were. */
 fr_status fr_talk_answer(talk *t);
 /* A line that begins with '/' and is a command. */

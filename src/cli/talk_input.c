@@ -248,6 +248,11 @@ fr_status fr_talk_input_next(fr_talk_input *input, fr_turn_kind *kind,
                                 : read_pipe_line(in, &whole));
         in->goes_on = whole && !in->was_ended && takes_more(in);
     } while (in->goes_on);
+    if (!whole && in->was_ended && in->turn.count > 0) {
+        in->turn
+            .count--; /* the input ends where the turn could go on: without that line end */
+        whole = true;
+    }
     if (in->failure != 0) {
         return FR_FAIL(in->ctx, FR_ERR_IO, "cannot read standard input: %s",
                        strerror(in->failure));

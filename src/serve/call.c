@@ -17,12 +17,21 @@
 #include <string.h>
 #include <sys/random.h>
 
-static void release_choices(fr_call *k)
+/* What an answer is made of. */
+static void release_texts(fr_call *k)
 {
     for (int64_t i = 0; k->choices != NULL && i < k->n_choices; i++) {
-        fr_text_stream_close(&k->choices[i].stream);
         fr_api_bytes_fini(&k->choices[i].text);
         json_decref(k->choices[i].logprobs);
+        k->choices[i].logprobs = NULL;
+    }
+}
+
+static void release_choices(fr_call *k)
+{
+    release_texts(k);
+    for (int64_t i = 0; k->choices != NULL && i < k->n_choices; i++) {
+        fr_text_stream_close(&k->choices[i].stream);
     }
     free(k->choices);
 }
@@ -211,12 +220,41 @@ static fr_status explain_prompt(fr_call *k, fr_status status, fr_api_error *erro
     return FR_ERR_ARG;
 }
 
+/* A prefix of single texts knows no dialogue: the one turn of a user becomes the text, and more turns are refused. */
+static fr_status make_single(fr_call *k, const fr_shelf_prefix *prefix, json_t *row,
+                             fr_api_error *error)
+{
+    const fr_inference_prefix *reading = fr_shelf_reading(prefix);
+    const json_t *messages = json_object_get(row, "messages");
+    const json_t *turn = json_array_get(messages, 0);
+    const char *role = json_string_value(json_object_get(turn, "role"));
+    json_t *content = json_object_get(turn, "content");
+    if (messages == NULL || reading->task == NULL || reading->chat) {
+        return FR_OK;
+    }
+    if (json_array_size(messages) != 1 || role == NULL || strcmp(role, "user") != 0 ||
+        !json_is_string(content) || json_object_get(row, "tools") != NULL) {
+        fr_api_error_set(error, FR_HTTP_BAD_REQUEST, "invalid_prompt", "messages",
+                         "this model was trained on single texts, so it takes one "
+                         "message, of the user; or use /v1/completions");
+        return FR_FAIL(k->ctx, FR_ERR_ARG, "the request is refused");
+    }
+    bool done = json_object_set(row, "source", content) == 0 &&
+                json_object_del(row, "messages") == 0;
+    return fr_check_memory(k->ctx, done, sizeof(void *));
+}
+
 static fr_status encode(fr_call *k, const fr_shelf_prefix *prefix, int64_t prompt,
                         fr_ids *ids, fr_api_error *error)
 {
     json_t *row = NULL;
     FR_TRY(fr_api_row(k->ctx, &k->request, prompt, &row));
-    fr_status status = fr_shelf_encode(k->ctx, k->answering->shelf, prefix, row, ids);
+    fr_status status = make_single(k, prefix, row, error);
+    if (status != FR_OK) {
+        json_decref(row);
+        return status;
+    }
+    status = fr_shelf_encode(k->ctx, k->answering->shelf, prefix, row, ids);
     json_decref(row);
     k->counts.usage.prompt_tokens += ids->count;
     return status == FR_OK ? FR_OK : explain_prompt(k, status, error);
@@ -345,6 +383,8 @@ fr_status fr_call_answer(fr_ctx *ctx, fr_call *k, fr_api_bytes *out,
     *error = k->error;
     if (k->error.http == 0 && k->is_whole) {
         status = write_answer(ctx, k, out);
+        release_texts(k); /* the reader may take its time */
+        k->unread = (int64_t)out->bytes;
     } else if (k->error.http == 0) {
         fr_api_error_set(error, FR_HTTP_UNAVAILABLE, "cancelled", NULL,
                          "the client has gone");
@@ -413,6 +453,16 @@ void fr_call_abandon(fr_call *k)
     if (is_first) {
         cancel_all(k);
     }
+}
+
+bool fr_call_is_overdue(fr_call *k, double seconds)
+{
+    enum { BYTES_A_SECOND = 1 << 20 };
+    (void)pthread_mutex_lock(&k->lock);
+    double allowed = seconds + (double)k->unread / (double)BYTES_A_SECOND;
+    bool is_overdue = k->is_whole && fr_clock_seconds() - k->whole_at > allowed;
+    (void)pthread_mutex_unlock(&k->lock);
+    return is_overdue;
 }
 
 void fr_call_count(fr_call *k, fr_call_counts *out)

@@ -71,6 +71,10 @@ ssize_t fr_call_read(fr_call *call, char *out, size_t max);
 /** Any thread that keeps the call from being left meanwhile: the client has gone. What is under way ends, and the reader wakes. */
 void fr_call_abandon(fr_call *call);
 
+/** Any thread, as fr_call_abandon: whether the answer is whole for so long and a second more for each MiB of it, and its
+ * reader has not left. */
+bool fr_call_is_overdue(fr_call *call, double seconds);
+
 void fr_call_count(fr_call *call, fr_call_counts *out);
 
 /** The reader lets go: it is never woken again, and what is still under way ends. Nulls the pointer. */

@@ -161,8 +161,11 @@ static fr_status end_if_done(fr_call *k)
     if (k->is_whole || k->n_done < k->n_choices) {
         return FR_OK;
     }
+    fr_status status = k->request.stream ? end_stream(k) : FR_OK;
     k->is_whole = true;
-    return k->request.stream ? end_stream(k) : FR_OK;
+    k->whole_at = fr_clock_seconds();
+    k->unread = (int64_t)(k->out.bytes - k->n_read);
+    return status;
 }
 
 static void take(fr_call_choice *c, const fr_serving_event *event)
@@ -182,6 +185,7 @@ static void take(fr_call_choice *c, const fr_serving_event *event)
         k->counts.failed = true;
         fail_call(k, FR_HTTP_UNAVAILABLE, "no_memory", "there is not enough memory");
         k->is_whole = true;
+        k->whole_at = fr_clock_seconds();
         fr_ctx_clear_error(k->ctx);
     }
     bool has_news = k->is_whole || k->n_read < k->out.bytes;

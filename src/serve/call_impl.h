@@ -45,6 +45,8 @@ struct fr_call {
     bool is_abandoned;
     bool lacks_memory;  /* a stream cannot be continued */
     bool is_whole;      /* nothing will be added */
+    double whole_at;    /* when it became so */
+    int64_t unread;     /* bytes that were left to read then */
     int64_t n_done;     /* choices */
     fr_api_error error; /* http 0: none */
     fr_api_bytes out;   /* of a stream: what is not read yet begins at n_read */

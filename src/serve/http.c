@@ -4,7 +4,7 @@
  * yet is suspended, and the engine's thread resumes it. A suspended connection is not looked at, so nothing would tell that its
  * client has gone, and what is left would be computed for nobody. And a client that sends a byte now and then would never be idle.
  * The patrol sees to both: several times a second it asks the system which clients have closed, and shuts connections whose
- * request takes too long to come.
+ * request takes too long to come, or whose answer takes too long to go.
  *
  * Locks: list_lock before a call's lock. What the engine's thread does under a call's lock, to resume a connection, takes no lock of ours.
  */
@@ -115,6 +115,9 @@ static void look_after(const fr_http *h, double now)
             (void)shutdown(c->fd, SHUT_RDWR);
         } else if (c->call != NULL && has_gone(c->fd)) {
             fr_call_abandon(c->call);
+        } else if (c->call != NULL &&
+                   fr_call_is_overdue(c->call, (double)h->params.read_seconds)) {
+            (void)shutdown(c->fd, SHUT_RDWR);
         }
     }
 }

@@ -272,10 +272,10 @@ static fr_status refuse_member(fr_api_reading *r, const char *name, json_t *valu
 
 static fr_status ignore_member(fr_api_reading *r, const char *name, json_t *value)
 {
-    (void)r;
-    (void)name;
     (void)value;
-    return FR_OK;
+    /* its memory would live as long as the call */
+    return json_object_del(r->out->root, name) == 0 ? FR_OK
+                                                    : fr_check_memory(r->ctx, false, 1);
 }
 
 enum { OF_COMPLETION = 1, OF_CHAT = 2, OF_BOTH = 3 };
@@ -365,6 +365,26 @@ static fr_status check_known(fr_api_reading *r, int of)
     return FR_OK;
 }
 
+/* Each is some hundred bytes of an answer, which waits in memory for its reader. */
+static fr_status check_logprobs(fr_api_reading *r, int64_t choices)
+{
+    enum { MOST = 1 << 17 };
+    const fr_api_request *q = r->out;
+    char what[FR_API_WHAT_BYTES];
+    int64_t tokens =
+        q->max_new_tokens > 0 ? q->max_new_tokens : r->limits->max_new_tokens;
+    int64_t n = 0;
+    if (fr_mul_i64(choices, tokens, &n) && fr_mul_i64(n, q->n_logprobs, &n) &&
+        n <= MOST) {
+        return FR_OK;
+    }
+    (void)snprintf(what, sizeof what,
+                   "would give more than %d log-probabilities; ask for fewer tokens, "
+                   "choices or alternatives",
+                   MOST);
+    return invalid(r, "logprobs", what);
+}
+
 /* What members say together. */
 static fr_status check_together(fr_api_reading *r)
 {
@@ -386,6 +406,7 @@ static fr_status check_together(fr_api_reading *r)
                        (long long)r->limits->max_choices);
         return invalid(r, "n", what);
     }
+    FR_TRY(check_logprobs(r, choices));
     if (q->echo && q->n_logprobs > 0) {
         return fr_api_refuse(r, "echo", FR_API_UNSUPPORTED,
                              "is not supported together with \"logprobs\"");

@@ -35,7 +35,8 @@ for launcher in "" "mpirun -n 2"; do
     answers $'Hi!\nHi!'
     talk 'g\\\nh'
     answers 'Hi!'
-    talk 'h\\\n' && [ ! -s "$work/out" ] || fail "half a turn: $(cat "$work/out")"
+    talk 'h\\\n'
+    answers 'Hi!'
     talk '' && [ ! -s "$work/out" ] || fail "no turns: $(cat "$work/out")"
     talk '/quit\nh\n' && [ ! -s "$work/out" ] || fail "after /quit: $(cat "$work/out")"
 done
@@ -238,6 +239,20 @@ wait $pid || fail "$(cat "$work/err")"
 says "(stopped)"
 [ "$(tail -1 "$work/out")" = 'Hi!' ] || fail "$(tail -c 300 "$work/out")"
 code=0
+# a row that does not fit on the disk leaves no part of itself
+printf 'h\n/save %s\n/save %s\n' "$work/small" "$work/small" >"$work/in"
+python3 - "$FORERUN" "$model" "$work" <<'PY' || fail "a row in parts"
+import os, resource, signal, subprocess, sys
+program, model, work = sys.argv[1:]
+row = len('{"messages":[{"role":"user","content":"h"},{"role":"assistant","content":"Hi!"}]}\n')
+def limit():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (row + 10, row + 10))
+with open(work + "/in", "rb") as given:
+    ran = subprocess.run([program, "chat", "--model", model, "--threads", "1"], stdin=given, capture_output=True, preexec_fn=limit)
+assert b"cannot write" in ran.stderr, ran.stderr
+assert os.path.getsize(work + "/small") == row, os.path.getsize(work + "/small")
+PY
 printf 'h\n' | "$FORERUN" chat --model "$model" --threads 1 >/dev/full 2>"$work/err" || code=$?
 [ $code = 1 ] || fail "a full disk: exit code $code"
 says "cannot write to standard output"

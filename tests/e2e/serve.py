@@ -224,6 +224,13 @@ def check_errors(server):
     refused(post("/v1/completions", model=BASE, prompt="a" * 30000), 400, "prompt", "invalid_prompt")
     refused(post("/v1/completions", model=BASE, prompt="a", best_of=2), 400, "best_of", "unsupported_parameter")
     refused(post("/v1/chat/completions", model=BASE, messages=[{"role": "who", "content": "a"}]), 400, "messages", "invalid_prompt")
+    refused(server.ask("POST", "/v1/completions", b'{"model": "tiny", "prompt": "a", "' + b"k" * 3000000 + b'": 1}'), 400, "k" * 40,
+            "unknown_parameter")
+    refused(post("/v1/completions", model=BASE, prompt="a", n=16, max_tokens=19000, logprobs=5), 400, "logprobs", "invalid_value")
+    refused(post("/v1/chat/completions", model="two:a", messages=[{"role": "system", "content": "a"}, {"role": "user", "content": "a"}]),
+            400, "messages", "invalid_prompt")
+    assert server.chat([{"role": "user", "content": "the"}], "two:a", max_tokens=5, temperature=0) == server.complete(
+        "the", "two:a", max_tokens=5, temperature=0)
     refused(server.ask("POST", "/v1/completions", b"{"), 400, None, "invalid_json")
     refused(server.ask("POST", "/v1/completions", b"[" * 100000), 400, None, "invalid_json")
     refused(server.ask("POST", "/v1/completions", b"{}", {"Content-Type": "text/plain"}), 415, None, "unsupported_media_type")
@@ -361,7 +368,7 @@ def case_wire():
 
 def case_bounds():
     """One place and a queue of one: the third request is refused; who goes away frees his place, in a stream and without one."""
-    with Server("--batch", "1", "--queue", "1", "--drain-timeout", "1") as server:
+    with Server("--batch", "1", "--queue", "1", "--max-choices", "1", "--drain-timeout", "1") as server:
         find_long(server)
         for stream in (True, False):
             first = begin(server, stream)
@@ -376,12 +383,42 @@ def case_bounds():
             first.close()
             server.until("choices_under_way", 0)
         assert server.metric("choices_total{end=\"cancelled\"}") == 4
-        refused(server.post("/v1/completions", **{**LONG, "n": 3}), 429, None, "queue_full")
+    with Server("--batch", "1", "--queue", "2", "--max-choices", "2", "--drain-timeout", "1") as server:
+        first = begin(server, True)
+        server.until("choices_under_way", 1)
+        second = begin(server, True)
+        server.until("queue_length", 1)
+        # of two choices there is room for one, so neither is taken
+        refused(server.post("/v1/completions", **{**LONG, "n": 2}), 429, None, "queue_full")
+        server.until("queue_length", 1)
+        first.close()
+        second.close()
         server.until("choices_under_way", 0)
     with Server("--batch", "1", "--request-timeout", "1") as server:
         refused(server.post("/v1/completions", **{**LONG, "n": 8}), 503, None, "timeout")
         data = server.ask("POST", "/v1/completions", {**LONG, "n": 8, "stream": True})[2]
         assert json.loads(data.decode().split("\n\n")[-2][6:])["error"]["code"] == "timeout", data[-500:]
+
+
+def case_slow():
+    """A client that takes too long to read an answer is cut off, and its answer's memory goes."""
+    with Server("--read-timeout", "1", "--drain-timeout", "1") as server:
+        find_long(server)
+        line = socket.socket()
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", server.port))
+        line.settimeout(30)
+        body = json.dumps({**LONG, "stream": True, "logprobs": 5}).encode()
+        line.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                     % len(body) + body)
+        # what lies in the system's buffers still comes, so the end shows at the server
+        for _ in range(600):
+            assert line.recv(256)
+            if server.metric("connections") == 1:
+                break
+            time.sleep(0.1)
+        server.until("connections", 1)
+        line.close()
 
 
 def case_keys():

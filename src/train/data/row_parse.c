@@ -84,7 +84,8 @@ fr_status fr_row_fail_unknown(const fr_row_reader *r, const char *of_what,
     const char *nearest = fr_nearest_word(key, known, n, sizeof known[0]);
     (void)snprintf(what, sizeof what,
                    "%s has the key \"%.*s\", which is not known%s%s%s If it does not "
-                   "affect what is learned, list it in data.ignore (--ignore)",
+                   "affect what is learned, list it in data.ignore (--ignore); which "
+                   "members are source and target is told by data.fields (--fields)",
                    of_what, SHOWN, key, nearest != NULL ? "; did you mean \"" : ".",
                    nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
     return FAIL_ROW(r, what, "");

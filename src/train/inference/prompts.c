@@ -258,11 +258,22 @@ static fr_status add_system(const fr_prompts *p, fr_prompt *row)
         p->ctx, turn != NULL && json_array_insert_new(messages, 0, turn) == 0, 1);
 }
 
+/* Rows that are dialogues of a prefix that was trained on single texts; the options may say so. */
+static bool is_foreign_dialogue(const fr_prompt *row)
+{
+    const fr_inference_prefix *prefix = row->prefix;
+    bool is_dialogue = json_object_get(row->object, "messages") != NULL ||
+                       (prefix->chat && json_object_get(row->object, "source") != NULL);
+    return is_dialogue && prefix->task != NULL && !prefix->task->chat;
+}
+
 /* One row's ids, moved out of *scratch. */
 static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
-                            fr_inference *inference, fr_row *scratch)
+                            fr_inference *inference, fr_row *scratch,
+                            int64_t *n_foreign)
 {
     FR_TRY(find_prefix(p, row, inference));
+    *n_foreign += is_foreign_dialogue(row);
     if (p->params.system != NULL) {
         FR_TRY(add_system(p, row));
     }
@@ -288,11 +299,12 @@ fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
     fr_row scratch = {0};
     int64_t n_kept = 0;
     int64_t n_unused = 0;
+    int64_t n_foreign = 0;
     fr_status status = FR_OK;
     for (int64_t i = 0; i < prompts->n && status == FR_OK; i++) {
         fr_prompt *row = &prompts->rows[i];
-        fr_status encoded =
-            as_bad_row(prompts, encode_row(prompts, row, inference, &scratch));
+        fr_status encoded = as_bad_row(
+            prompts, encode_row(prompts, row, inference, &scratch, &n_foreign));
         status = fr_bad_rows_add(prompts->ctx, &prompts->bad, encoded);
         if (encoded != FR_OK) {
             fini_row(row);
@@ -307,6 +319,12 @@ fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
     FR_TRY(status);
     prompts->n = n_kept;
     FR_TRY(fr_bad_rows_end(prompts->ctx, &prompts->bad, name_of(prompts)));
+    if (n_foreign > 0) {
+        fr_log(prompts->ctx, FR_LOG_WARN,
+               "%s: %lld rows are dialogues, but their prefix was trained on single "
+               "texts: expect little of the answers",
+               name_of(prompts), (long long)n_foreign);
+    }
     fr_row_report(prompts->ctx, name_of(prompts), prompts->bad.n, n_unused);
     return n_kept > 0 ? FR_OK
                       : FR_FAIL(prompts->ctx, FR_ERR_DATA,
