@@ -168,6 +168,19 @@ refused "model.safetensors" 6 "/use $model/model.safetensors"
     train_two_tasks
 )
 refused "layers" 6 "/use $work/elsewhere/run/checkpoint-2.h5:a"
+# a file that one rank alone sees is used by none, and all go on
+mkdir -p "$work/here" "$work/there"
+cp "$both" "$work/here/p.h5"
+for order in "here there" "there here"; do
+    set -- $order
+    code=0
+    printf 'one\n/use p.h5:a\n/prefixes\ntwo\n' >"$work/in"
+    talker=("$FORERUN" chat --model "$model" --threads 1 --max-new-tokens 3)
+    mpirun -n 1 -wdir "$work/$1" "${talker[@]}" : -n 1 -wdir "$work/$2" "${talker[@]}" <"$work/in" >"$work/out" 2>"$work/err" || code=$?
+    [ "$code" = 6 ] || fail "$order: exit code $code: $(cat "$work/err")"
+    says "p.h5"
+    grep -q '^\* the base alone' "$work/out" || fail "$order: $(cat "$work/out" "$work/err")"
+done
 expect 6 "$FORERUN" chat --model "$model" --prefix "$work/no-such.h5"
 expect 6 "$FORERUN" chat --model "$model" --prefix "$both:c"
 says "holds no task c; it holds a, b"
