@@ -325,11 +325,14 @@ static fr_status check_header(fr_row_table *t)
 
 static fr_status open_table(fr_row_table *t, char delimiter)
 {
+    /* by which a field's memory grows: by the library's 128 bytes a long one would be copied thousands of times */
+    enum { BLOCK_BYTES = 1 << 16 };
     FR_TRY(fr_alloc(t->ctx, MAX_COLUMNS, sizeof *t->ends, &t->ends));
     t->has_parser = csv_init(&t->parser, CSV_STRICT | CSV_STRICT_FINI) == 0;
     FR_TRY(fr_check_memory(t->ctx, t->has_parser, sizeof t->parser));
     csv_set_delim(&t->parser, (unsigned char)delimiter);
     csv_set_space_func(&t->parser, is_no_space);
+    csv_set_blk_size(&t->parser, BLOCK_BYTES);
     FR_TRY(read_row(t));
     return check_header(t);
 }
