@@ -42,6 +42,14 @@ fr_status fr_sampling_options(fr_ctx *ctx, const fr_options *options, fr_samplin
     FR_TRY(fr_options_int(ctx, options, "seed", 0, INT64_MAX, &seed));
     sample->seed = (uint64_t)seed;
     FR_TRY(fr_sample_check(ctx, sample));
+    if (sample->temperature <= 0.0 &&
+        (fr_options_has(options, "top-k") || fr_options_has(options, "top-p") ||
+         fr_options_has(options, "min-p"))) {
+        fr_log(
+            ctx, FR_LOG_WARN,
+            "--top-k, --top-p and --min-p choose nothing without --temperature above "
+            "0: each token is the likeliest one");
+    }
     return read_stops(ctx, options, out);
 }
 

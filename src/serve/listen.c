@@ -25,8 +25,8 @@ enum { HOST_BYTES = 64, LARGEST_PORT = 65535 };
 static fr_status refuse(fr_ctx *ctx, const char *where)
 {
     return FR_FAIL(ctx, FR_ERR_ARG,
-                   "--listen is %s; it must be ADDRESS:PORT with numbers, e.g. "
-                   "127.0.0.1:8080, 0.0.0.0:8080 or [::1]:0",
+                   "--listen is %s; it must be ADDRESS:PORT, the address in numbers or "
+                   "localhost, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:0",
                    where);
 }
 
