@@ -14,18 +14,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The name is gone as soon as the file is open. A number tells the stores of a process apart. No memory is allocated: a lack
- * of it shall not be taken for a lack of disk. */
+/* A file that never has a name. Where the file system has no such files, the name is gone as soon as the file is open; a process
+ * that is killed between the two leaves one as a write of fr_file does. A number tells the stores of a process apart. No
+ * memory is allocated: a lack of it shall not be taken for a lack of disk. */
 static int open_unnamed(const fr_store *store)
 {
-    enum { PATH_BYTES = 4096 };
+    enum { PATH_BYTES = 4096, OWN = 0600 };
     char path[PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s/store.tmp.%ld.%zx", store->folder,
-                     (long)getpid(), (size_t)(uintptr_t)store);
-    if (n < 0 || n >= (int)sizeof path) {
-        return -1;
+    int file = open(store->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, OWN);
+    int n = snprintf(path, sizeof path, "%s/store-%zx.tmp.%ld", store->folder,
+                     (size_t)(uintptr_t)store, (long)getpid());
+    if (file >= 0 || n < 0 || n >= (int)sizeof path) {
+        return file;
     }
-    int file = fr_open_own(path, O_RDWR | O_EXCL);
+    file = fr_open_own(path, O_RDWR | O_EXCL);
     if (file >= 0) {
         (void)unlink(path);
     }

@@ -38,7 +38,7 @@ lay() {
 is_dispensable() {
     case $1:$2 in
     close:*.tmp.*) [[ $2 = tokens-* ]] ;;
-    close:* | unlink:* | *:tokens-* | ftruncate:lock | pwrite:lock | open:latest | open:best.h5) true ;;
+    close:* | unlink:* | *:tokens-* | *:store-* | ftruncate:lock | pwrite:lock | open:latest | open:best.h5) true ;;
     *) false ;;
     esac
 }

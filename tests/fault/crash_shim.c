@@ -150,18 +150,21 @@ static void hang_at(const char *path)
     }
 }
 
+/* A file without a name leaves nothing in the folder. */
 int open(const char *path, int flags, ...)
 {
     mode_t mode = 0;
+    bool is_unnamed = (flags & O_TMPFILE) == O_TMPFILE;
     hang_at(path);
-    if ((flags & O_CREAT) != 0) {
+    if ((flags & O_CREAT) != 0 || is_unnamed) {
         va_list rest;
         va_start(rest, flags);
         mode = va_arg(rest, mode_t);
         va_end(rest);
     }
-    return is_under(path) ? open_met(path, flags, mode)
-                          : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    return is_under(path) && !is_unnamed
+               ? open_met(path, flags, mode)
+               : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 int close(int file)
