@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* A file that never has a name. Where the file system has no such files, the name is gone as soon as the file is open; a process
- * that is killed between the two leaves one as a write of fr_file does. A number tells the stores of a process apart. No
+ * that is killed between the two leaves one, as in fr_file_replace. A number tells the stores of a process apart. No
  * memory is allocated: a lack of it shall not be taken for a lack of disk. */
 static int open_unnamed(const fr_store *store)
 {
