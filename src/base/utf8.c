@@ -18,9 +18,9 @@ static bool may_follow(unsigned char first, unsigned char second)
     return second >= low && second <= high;
 }
 
-/* Bytes of a character that begins with this one; 1 if none of several bytes does. */
-static size_t whole_bytes(unsigned char first)
+size_t fr_utf8_whole_bytes(char begin)
 {
+    unsigned char first = (unsigned char)begin;
     return first >= 0xC2 && first <= 0xDF   ? 2
            : first >= 0xE0 && first <= 0xEF ? 3
            : first >= 0xF0 && first <= 0xF4 ? 4
@@ -31,7 +31,7 @@ static size_t whole_bytes(unsigned char first)
 static size_t broken_bytes(const char *text, size_t bytes)
 {
     const unsigned char *byte = (const unsigned char *)text;
-    size_t whole = whole_bytes(byte[0]);
+    size_t whole = fr_utf8_whole_bytes(text[0]);
     size_t n = 1;
     if (whole > 1 && bytes > 1 && may_follow(byte[0], byte[1])) {
         n = 2;
@@ -94,7 +94,7 @@ size_t fr_utf8_open_bytes(const char *text, size_t bytes)
         size_t step = fr_utf8_next(text, bytes, &code);
         bool is_broken = step == 0;
         step = is_broken ? broken_bytes(text, bytes) : step;
-        bool may_go_on = step < whole_bytes((unsigned char)text[0]);
+        bool may_go_on = step < fr_utf8_whole_bytes(text[0]);
         open = is_broken && step == bytes && may_go_on ? step : 0;
         text += step;
         bytes -= step;

@@ -27,4 +27,7 @@ FR_MUST_CHECK fr_status fr_utf8_repair(fr_ctx *ctx, char **text, size_t *bytes,
  * repaired in the same way whatever follows. */
 size_t fr_utf8_open_bytes(const char *text, size_t bytes);
 
+/** Bytes of a character that begins with this one; 1 if none of several bytes does. */
+size_t fr_utf8_whole_bytes(char begin);
+
 #endif

@@ -15,6 +15,7 @@
 #include "base/print.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/path_ending.h"
 #include "serve/http.h"
 #include "serve/listen.h"
 #include "serve/peers.h"
@@ -171,8 +172,7 @@ static fr_status find_name(server *s)
         FR_TRY(fr_copy_string(s->ctx, path + begin, &s->name));
         s->name[n - begin] = '\0';
         n -= begin;
-        if (n > sizeof ENDING - 1 &&
-            strcmp(s->name + n - (sizeof ENDING - 1), ENDING) == 0) {
+        if (n > sizeof ENDING - 1 && fr_path_ends_with(s->name, ENDING)) {
             s->name[n - (sizeof ENDING - 1)] = '\0';
         }
     } else {

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/print.h"
+#include "base/utf8.h"
 #include "model/text/bytes.h"
 
 #include <errno.h>
@@ -101,13 +102,6 @@ static char *prompt(EditLine *edit)
     return in->prompt;
 }
 
-/* How many bytes a character has by its first one. */
-static size_t character_bytes(char first)
-{
-    unsigned char byte = (unsigned char)first;
-    return byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
-}
-
 /* One character for libedit: 1, or 0 where none comes. */
 static int read_key(EditLine *edit, wchar_t *key)
 {
@@ -119,7 +113,7 @@ static int read_key(EditLine *edit, wchar_t *key)
     if (!next_byte(in, &text[0])) {
         return 0;
     }
-    size_t n = character_bytes(text[0]);
+    size_t n = fr_utf8_whole_bytes(text[0]);
     for (size_t i = 1; i < n; i++) {
         if (!next_byte(in, &text[i])) {
             return 0;
